@@ -1,0 +1,73 @@
+# Everything here runs on the Node of package.json; `make help` lists what there is.
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+##@ General
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-zA-Z_-]+:.*?##/ {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+node_modules/.package-lock.json: package.json package-lock.json
+	npm ci --no-audit --no-fund
+	@touch $@
+
+.PHONY: deps
+deps: node_modules/.package-lock.json
+
+##@ Try it
+
+.PHONY: demo
+demo: deps ## The main job from kubectl apply to running Pods, on a whole cluster made here (KEEP=1 leaves it up)
+	node hack/demo/main.ts
+
+##@ Test
+
+.PHONY: test
+test: deps ## All tests: unit, integration, e2e; the last line counts them
+	node hack/test.ts unit integration e2e
+
+.PHONY: test-unit
+test-unit: deps ## The pure core alone, in seconds
+	node hack/test.ts unit
+
+.PHONY: test-integration
+test-integration: deps ## Against a real API server, real registries and real cosign signatures
+	node hack/test.ts integration
+
+.PHONY: test-e2e
+test-e2e: deps ## The installed product on a real node
+	node hack/test.ts e2e
+
+.PHONY: lint
+lint: deps ## Format, lint rules, import rule and types
+	biome check --error-on-warnings
+	oxlint --type-aware --deny-warnings
+	tsc -p tsconfig.json
+
+.PHONY: generate
+generate: deps ## Models from the CRDs
+	node hack/generate.ts
+
+.PHONY: verify
+verify: generate lint test ## What CI runs: generated files are current, lint, all tests
+	git diff --exit-code -- crds
+
+.PHONY: bench
+bench: deps ## Time admission: no webhook, and Entrepot cold and warm
+	node bench/main.ts
+
+##@ Build and run
+
+.PHONY: cluster-up
+cluster-up: deps ## A cluster with the product installed from this checkout
+	./hack/cluster up
+
+.PHONY: cluster-down
+cluster-down: deps ## Ends that cluster
+	./hack/cluster down
+
+.PHONY: image
+image: deps ## The product's OCI image, written to out/image without a Docker daemon
+	node hack/image.ts

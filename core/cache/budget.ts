@@ -1,0 +1,40 @@
+import type { SealedRecords } from "./record.ts";
+import { writeRecords } from "./record.ts";
+
+/** Our annotation is at most this long: a fraction of the 256 KiB that all annotations of an object may have together. */
+const ANNOTATION_LIMIT = 32 * 1024;
+/** Kubernetes' limit (apimachinery `TotalAnnotationSizeLimitB`), less room for what others add after us. */
+const OBJECT_LIMIT = 224 * 1024;
+/** The signature line: header, signature and punctuation. */
+const SIGNATURE_ROOM = 512;
+
+function without(sealed: SealedRecords, image: string): SealedRecords {
+  const records = new Map(sealed.records);
+  records.delete(image);
+  const digest = image.slice(image.indexOf("@") + 1);
+  return { ...sealed, records, pins: new Map([...sealed.pins].filter(([, pinned]) => pinned !== digest)) };
+}
+
+function largest(sealed: SealedRecords): string | undefined {
+  const sizes = [...sealed.records].map(([image, byPolicy]) => {
+    const alone = { ...sealed, records: new Map([[image, byPolicy]]), pins: new Map() };
+    return { image, bytes: Buffer.byteLength(writeRecords(alone)) };
+  });
+  return sizes.sort((a, b) => b.bytes - a.bytes || (a.image < b.image ? -1 : 1))[0]?.image;
+}
+
+/**
+ * The records that fit beside `otherAnnotationBytes` (keys and values) on one object, the largest dropped first; undefined if not
+ * even one does. What is dropped costs a verification later, never an object refused because of us.
+ */
+export function fitRecords(sealed: SealedRecords, otherAnnotationBytes: number): SealedRecords | undefined {
+  const room = Math.min(ANNOTATION_LIMIT, OBJECT_LIMIT - otherAnnotationBytes) - SIGNATURE_ROOM;
+  let fitting = sealed;
+  while (fitting.records.size > 0) {
+    if (Buffer.byteLength(writeRecords(fitting)) <= room) return fitting;
+    const image = largest(fitting);
+    if (image === undefined) return undefined;
+    fitting = without(fitting, image);
+  }
+  return undefined;
+}
