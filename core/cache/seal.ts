@@ -88,10 +88,10 @@ function splitSignature(annotation: string): { text: string; header: string; sig
   const line = annotation.lastIndexOf(`\n${SIGNATURE_LINE}`);
   if (line < 0) return undefined;
   const match = DETACHED.exec(annotation.slice(line + 1 + SIGNATURE_LINE.length).replace(/\n$/, ""));
-  const [, header, signature] = match ?? [];
-  return header === undefined || signature === undefined
-    ? undefined
-    : { text: annotation.slice(0, line + 1), header, signature };
+  const [, header, signature = ""] = match ?? [];
+  // Base64's last digit has spare bits: one signature, one spelling.
+  if (Buffer.from(signature, "base64url").toString("base64url") !== signature) return undefined;
+  return header === undefined ? undefined : { text: annotation.slice(0, line + 1), header, signature };
 }
 
 function keyId(header: string): string | undefined {
