@@ -1,0 +1,269 @@
+import { isIP } from "node:net";
+import { getCACertificates } from "node:tls";
+import { LRUCache } from "lru-cache";
+import { Agent, type Dispatcher, errors } from "undici";
+import {
+  checkLiteral,
+  farthestOf,
+  literalOf,
+  lookupWithin,
+  type Nearness,
+  nearnessOf,
+  OUT_OF_REACH,
+} from "./addresses.ts";
+import { RegistryError, type Target } from "./errors.ts";
+
+/** What a request is for, as metrics name it. */
+export type Operation = "resolve" | "manifest" | "blob" | "referrers" | "token";
+
+/** How one HTTP request ended, as metrics name it: `challenge` is a 401, `refused` any other 4xx. */
+export type RequestOutcome =
+  | "ok"
+  | "redirect"
+  | "challenge"
+  | "not_found"
+  | "refused"
+  | "throttled"
+  | "failed"
+  | "timeout"
+  | "unreachable";
+
+/** Told of every HTTP request to a registry or token service when it ends. */
+export type ObserveRequest = (operation: Operation, outcome: RequestOutcome, seconds: number) => void;
+
+export interface TransportOptions {
+  /** More certificate authorities (PEM), beside the system's. */
+  readonly ca?: string;
+  readonly observe?: ObserveRequest;
+  /** For one HTTP request, from the first packet to the last byte of the answer; 10 s if absent. */
+  readonly attemptMs?: number;
+}
+
+export interface Outgoing {
+  readonly operation: Operation;
+  readonly target: Target;
+  readonly method: "GET" | "HEAD";
+  readonly url: URL;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Bytes of a successful body; more is RESPONSE_TOO_LARGE. */
+  readonly limit: number;
+  /** How near the address may be that is connected to. */
+  readonly reach: Nearness;
+  readonly signal: AbortSignal;
+}
+
+/** An answer, read to its end. Of a body that is no success only the beginning is kept. */
+export interface Answer {
+  readonly status: number;
+  readonly body: Buffer;
+  header(name: string): string | undefined;
+}
+
+const ATTEMPT_MS = 10_000;
+const CONNECT_MS = 5_000;
+const ERROR_BODY_LIMIT = 16 * 1024;
+const HEADER_LIMIT = 16 * 1024;
+const HOSTS_REMEMBERED = 4_096;
+const USER_AGENT = "entrepot";
+
+type OnResolved = (hostname: string, addresses: readonly string[]) => void;
+
+function createAgent(reach: Nearness, ca: string | undefined, onResolved: OnResolved): Agent {
+  return new Agent({
+    connect: {
+      timeout: CONNECT_MS,
+      lookup: lookupWithin(reach, onResolved),
+      ...(ca !== undefined && { ca: [...getCACertificates("default"), ca] }),
+    },
+    connections: 16, // per host: a registry is not to be flooded when many images arrive at once
+    pipelining: 1,
+    allowH2: false, // the limits below are HTTP/1.1's
+    keepAliveTimeout: 30_000,
+    maxHeaderSize: HEADER_LIMIT,
+    headersTimeout: 0, // the attempt's own deadline covers headers and body
+    bodyTimeout: 0,
+  });
+}
+
+function outcomeOf(status: number): RequestOutcome {
+  if (status < 300) return "ok";
+  if (status < 400) return "redirect";
+  if (status === 401) return "challenge";
+  if (status === 404) return "not_found";
+  if (status === 429) return "throttled";
+  return status < 500 ? "refused" : "failed";
+}
+
+function headerOf(headers: Dispatcher.ResponseData["headers"], name: string): string | undefined {
+  const value = headers[name];
+  return Array.isArray(value) ? value.join(", ") : value;
+}
+
+function codeOf(thrown: unknown): string {
+  for (let at = thrown, depth = 0; at instanceof Error && depth < 5; at = at.cause, depth++) {
+    const first: unknown = at instanceof AggregateError ? at.errors[0] : at;
+    const code: unknown = (first as { code?: unknown } | undefined)?.code;
+    if (typeof code === "string") return code;
+  }
+  return "unknown error";
+}
+
+/** Codes of connections that broke under a request: worth one more try, the request being a GET or HEAD. */
+const BROKEN = new Set(["ECONNRESET", "EPIPE", "UND_ERR_SOCKET"]);
+
+/** Whether a request failed because its connection broke. */
+export function isBrokenConnection(thrown: unknown): boolean {
+  return thrown instanceof RegistryError && thrown.code === "REGISTRY_UNREACHABLE" && BROKEN.has(codeOf(thrown.cause));
+}
+
+function failureOf({ target, url }: Outgoing, thrown: unknown, timedOut: boolean): RegistryError {
+  if (thrown instanceof RegistryError) return thrown;
+  const host = url.host;
+  const cause = { cause: thrown };
+  if (timedOut || codeOf(thrown) === "UND_ERR_CONNECT_TIMEOUT") {
+    return new RegistryError(
+      "REGISTRY_TIMEOUT",
+      target,
+      `${host} gave no complete answer in time; check that it is up and reachable from the cluster`,
+      cause,
+    );
+  }
+  const code = codeOf(thrown);
+  if (code === "HPE_HEADER_OVERFLOW" || code === "UND_ERR_HEADERS_OVERFLOW") {
+    return new RegistryError(
+      "RESPONSE_TOO_LARGE",
+      target,
+      `${host} answered with headers of more than ${HEADER_LIMIT} bytes; check that it is a registry`,
+      cause,
+    );
+  }
+  if (thrown instanceof errors.HTTPParserError) {
+    // without the cause: it carries what was received
+    return new RegistryError(
+      "RESPONSE_MALFORMED",
+      target,
+      `${host} does not speak HTTP; check host, port and whether it wants TLS`,
+    );
+  }
+  if (code === OUT_OF_REACH) {
+    return new RegistryError(
+      "REGISTRY_UNREACHABLE",
+      target,
+      `${host} has only addresses that are not connected to from here (link-local, or nearer than the registry's own)`,
+      cause,
+    );
+  }
+  return new RegistryError(
+    "REGISTRY_UNREACHABLE",
+    target,
+    `cannot talk to ${host} (${code}); check its name, that it is up, and its certificate`,
+    cause,
+  );
+}
+
+/** Reads a body up to `limit` bytes; beyond, `overflow` decides: an error, or the beginning alone. The connection is given up then. */
+async function readBody(body: Dispatcher.ResponseData["body"], limit: number, overflow: () => void): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    if (length > limit) {
+      overflow(); // leaving the loop destroys the stream, and with it the connection
+      return Buffer.concat(chunks);
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks, length);
+}
+
+async function receive(out: Outgoing, response: Dispatcher.ResponseData): Promise<Answer> {
+  const { statusCode: status, headers, body } = response;
+  const ok = status < 300;
+  const tooLarge = (): never => {
+    throw new RegistryError(
+      "RESPONSE_TOO_LARGE",
+      out.target,
+      `${out.url.host} answered with more than ${out.limit} bytes; no ${out.operation} is that large`,
+    );
+  };
+  const announced = Number(headerOf(headers, "content-length") ?? 0);
+  if (ok && out.method === "GET" && announced > out.limit) {
+    body.on("error", () => undefined).destroy();
+    tooLarge();
+  }
+  const content = await readBody(body, ok ? out.limit : ERROR_BODY_LIMIT, ok ? tooLarge : () => undefined);
+  return { status, body: content, header: (name) => headerOf(headers, name) };
+}
+
+/**
+ * HTTP with limits: one request, no redirect followed, nothing retried. Every answer is bounded in bytes (headers, body) and in time
+ * (`attemptMs` and the caller's signal), connections are kept and reused per host, and no connection is made to an address out of
+ * reach. Throws `RegistryError`.
+ */
+export class Transport {
+  readonly #agents = new Map<Nearness, Agent>();
+  readonly #options: TransportOptions;
+  readonly #resolved = new LRUCache<string, Nearness>({ max: HOSTS_REMEMBERED });
+
+  constructor(options: TransportOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * How near a host is, by what its name resolved to when it was connected to; a host that was not is public, as one that has ever
+   * been is. So a registry cannot make itself look near, to be allowed to send us there.
+   */
+  nearness(url: URL): Nearness {
+    const host = literalOf(url);
+    return isIP(host) === 0 ? (this.#resolved.get(host) ?? "public") : nearnessOf(host);
+  }
+
+  async send(out: Outgoing): Promise<Answer> {
+    const started = performance.now();
+    const observe = (outcome: RequestOutcome): void =>
+      this.#options.observe?.(out.operation, outcome, (performance.now() - started) / 1000);
+    const deadline = AbortSignal.timeout(this.#options.attemptMs ?? ATTEMPT_MS);
+    const signal = AbortSignal.any([out.signal, deadline]);
+    try {
+      checkLiteral(out.url, out.reach);
+      const answer = await receive(out, await this.#request(out, signal));
+      observe(outcomeOf(answer.status));
+      return answer;
+    } catch (thrown) {
+      const failure = failureOf(out, thrown, signal.aborted);
+      observe(
+        failure.code === "REGISTRY_TIMEOUT"
+          ? "timeout"
+          : failure.code === "REGISTRY_UNREACHABLE"
+            ? "unreachable"
+            : "failed",
+      );
+      throw failure;
+    }
+  }
+
+  #request({ url, method, headers, reach }: Outgoing, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+    return this.#agent(reach).request({
+      origin: url.origin,
+      path: `${url.pathname}${url.search}`,
+      method,
+      headers: { "user-agent": USER_AGENT, ...headers },
+      signal,
+    });
+  }
+
+  #agent(reach: Nearness): Agent {
+    const known = this.#agents.get(reach);
+    if (known !== undefined) return known;
+    const agent = createAgent(reach, this.#options.ca, (host, addresses) => {
+      if (this.#resolved.get(host) !== "public") this.#resolved.set(host, farthestOf(addresses));
+    });
+    this.#agents.set(reach, agent);
+    return agent;
+  }
+
+  /** Ends the connections; requests under way fail. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#agents.values()].map((agent) => agent.destroy()));
+  }
+}

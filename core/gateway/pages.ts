@@ -1,0 +1,40 @@
+import { formatRegistryPath, parseRegistryRequest, type RepositoryRequest } from "./request.ts";
+
+/** The parameters after the target of a link. */
+const NEXT = /^<([^<>]{1,2048})>\s*;\s*rel="?next"?\s*$/;
+
+/**
+ * The `Link` to the next page (distribution specification, "Listing tags"; RFC 8288) with the repository called `repository`. Undefined
+ * when the backend's link is not the next page of the same request: then the answer is an error, because without its link a list
+ * would look complete. The link is relative, so that it holds whatever host the client knows the cache by.
+ */
+export function rewriteNextLink(link: string, sent: RepositoryRequest, repository: string): string | undefined {
+  const url = NEXT.exec(link)?.[1];
+  if (url === undefined) return undefined;
+  const parsed = parseRegistryRequest("GET", url.replace(/^https?:\/\/[^/?#]*/, ""));
+  if (!parsed.ok || parsed.request.kind === "ping") return undefined;
+  const next = parsed.request;
+  const reference = (of: RepositoryRequest): string => ("reference" in of ? of.reference : "");
+  if (next.kind !== sent.kind || next.repository !== sent.repository || reference(next) !== reference(sent))
+    return undefined;
+  return `<${formatRegistryPath(next, repository)}>; rel="next"`;
+}
+
+/** A tags list (distribution specification, "Listing tags") with its name replaced, or undefined when the text is none. */
+export function renameTagsList(body: string, repository: string): string | undefined {
+  const list = parseObject(body);
+  const tags = list?.["tags"] ?? [];
+  if (list === undefined || !Array.isArray(tags) || !tags.every((tag) => typeof tag === "string")) return undefined;
+  return JSON.stringify({ name: repository, tags });
+}
+
+function parseObject(body: string): Record<string, unknown> | undefined {
+  try {
+    const parsed: unknown = JSON.parse(body);
+    return typeof parsed === "object" && parsed !== null && !Array.isArray(parsed)
+      ? (parsed as Record<string, unknown>)
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}

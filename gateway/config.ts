@@ -1,0 +1,67 @@
+import { DomainError, messageOf } from "../core/errors.ts";
+import { normaliseHost } from "../core/image/reference.ts";
+
+/** How one gateway process is set up; what it serves is said by the CacheRules. */
+export interface GatewayConfig {
+  /** The name of the CacheRegistry whose rules are served. */
+  readonly registry: string;
+  readonly namespace: string;
+  readonly registryPort: number;
+  readonly statusPort: number;
+  readonly logLevel: string;
+  /** How long a terminating replica goes on serving before it closes, until every node has stopped sending to it. */
+  readonly drainMs: number;
+  /** How long downloads under way may then still take; less than the Pod's terminationGracePeriodSeconds. */
+  readonly graceMs: number;
+  /** Origins of backends by upstream host, in place of the Services': for a gateway that runs outside the cluster. */
+  readonly backendOrigins: ReadonlyMap<string, string>;
+}
+
+function integer(env: NodeJS.ProcessEnv, name: string, fallback: number, problems: string[]): number {
+  const text = env[name];
+  if (text === undefined || text === "") return fallback;
+  if (/^[0-9]{1,6}$/.test(text)) return Number(text);
+  problems.push(`${name}="${text}" is no whole number`);
+  return fallback;
+}
+
+function isOrigin(value: unknown): value is string {
+  return typeof value === "string" && /^https?:\/\/[^/?#\s]+$/.test(value);
+}
+
+function origins(env: NodeJS.ProcessEnv, name: string, problems: string[]): ReadonlyMap<string, string> {
+  const text = env[name];
+  if (text === undefined || text === "") return new Map();
+  try {
+    const parsed: unknown = JSON.parse(text);
+    const entries = typeof parsed === "object" && parsed !== null ? Object.entries(parsed) : [];
+    if (entries.every((entry): entry is [string, string] => isOrigin(entry[1]))) {
+      return new Map(entries.map(([host, origin]) => [normaliseHost(host), origin]));
+    }
+    problems.push(`${name} must map upstream hosts to origins, as in {"docker.io":"http://127.0.0.1:5001"}`);
+  } catch (thrown) {
+    problems.push(`${name} is no JSON: ${messageOf(thrown)}`);
+  }
+  return new Map();
+}
+
+/** Reads the environment. Throws `CONFIG_INVALID` naming every bad variable at once. */
+export function readGatewayConfig(env: NodeJS.ProcessEnv): GatewayConfig {
+  const problems: string[] = [];
+  const registry = env["REGISTRY_NAME"] ?? "";
+  if (registry === "") problems.push("REGISTRY_NAME is not set: it names the CacheRegistry to serve");
+  const config: GatewayConfig = {
+    registry,
+    namespace: env["SYSTEM_NAMESPACE"] ?? "cosign-system",
+    registryPort: integer(env, "REGISTRY_PORT", 5000, problems),
+    statusPort: integer(env, "STATUS_PORT", 9090, problems),
+    logLevel: env["LOG_LEVEL"] ?? "info",
+    drainMs: integer(env, "DRAIN_MS", 5_000, problems),
+    graceMs: integer(env, "GRACE_MS", 45_000, problems),
+    backendOrigins: origins(env, "BACKEND_ORIGINS", problems),
+  };
+  if (problems.length > 0) {
+    throw new DomainError("CONFIG_INVALID", `gateway configuration: ${problems.join("; ")}`, { terminal: true });
+  }
+  return Object.freeze(config);
+}

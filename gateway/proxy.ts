@@ -1,0 +1,184 @@
+import type { ServerResponse } from "node:http";
+import { pipeline } from "node:stream/promises";
+import type { RouteMatch } from "../core/cacherule/routes.ts";
+import { judgeAnswer } from "../core/gateway/answer.ts";
+import { backendFailed, backendTimedOut, type ErrorScope, type OciError, type Wanted } from "../core/gateway/errors.ts";
+import { type HeaderMap, headerOf, requestHeaders, responseHeaders } from "../core/gateway/headers.ts";
+import { renameTagsList, rewriteNextLink } from "../core/gateway/pages.ts";
+import { formatRegistryPath, type RepositoryRequest } from "../core/gateway/request.ts";
+import { asBackendError, type BackendAnswer, BackendError, type Backends } from "./backend.ts";
+import { Meter, readText } from "./body.ts";
+import { sendError, sendJson } from "./respond.ts";
+
+/** A declared request: what the client asks, and what the rules make of it. */
+export interface Exchange {
+  readonly method: "GET" | "HEAD";
+  readonly request: RepositoryRequest;
+  readonly headers: HeaderMap;
+  readonly match: RouteMatch;
+}
+
+/** What came of an exchange, for the access log and the metrics. */
+export interface Outcome {
+  /** Bytes of content sent. */
+  readonly bytes: number;
+  /** Why it failed on our side of the answer's status, as a code. */
+  readonly problem?: string;
+}
+
+export interface ProxyLimits {
+  /** Bytes of a manifest. The specification asks registries for 4 MiB at least. */
+  readonly manifestBytes: number;
+  /** Bytes of a tags list or a referrers index, which are held in memory. */
+  readonly pageBytes: number;
+  /** From an answer's headers to its end, for everything but blobs, which take as long as they move at all. */
+  readonly bodyMs: number;
+  /** How long a client may take nothing of what it asked for; longer than a backend may stop, so that the log blames the right one. */
+  readonly clientIdleMs: number;
+}
+
+const MIB = 1024 * 1024;
+
+export const PROXY_LIMITS: ProxyLimits = {
+  manifestBytes: 4 * MIB,
+  pageBytes: 4 * MIB,
+  bodyMs: 60_000,
+  clientIdleMs: 75_000,
+};
+
+export interface ProxyOptions {
+  readonly backends: Backends;
+  /** The origin (scheme, host, port) of the proxy of an upstream host. */
+  readonly originOf: (upstreamHost: string) => string;
+  readonly limits?: ProxyLimits;
+}
+
+const NOTHING: Outcome = { bytes: 0 };
+
+/** Fetches what a declared request names from the backend of its upstream and streams it to the client. */
+export class BackendProxy {
+  readonly #options: ProxyOptions;
+  readonly #limits: ProxyLimits;
+
+  constructor(options: ProxyOptions) {
+    this.#options = options;
+    this.#limits = options.limits ?? PROXY_LIMITS;
+  }
+
+  /** Serves one request to its end. Never rejects: what fails is told to the client as far as one still can. */
+  async serve(exchange: Exchange, res: ServerResponse): Promise<Outcome> {
+    const gone = new AbortController();
+    res.once("close", () => gone.abort());
+    if (res.destroyed) gone.abort();
+    try {
+      const answer = await this.#ask(exchange, gone.signal);
+      return await this.#relay(exchange, answer, res);
+    } catch (thrown) {
+      const error = asBackendError(thrown);
+      if (error.code !== "CLIENT_GONE") sendError(res, asOciError(error, exchange));
+      return { bytes: 0, problem: error.code };
+    }
+  }
+
+  async #ask({ method, request, headers, match }: Exchange, signal: AbortSignal): Promise<BackendAnswer> {
+    const paged = request.kind === "tags" || request.kind === "referrers";
+    return await this.#options.backends.open({
+      origin: this.#options.originOf(match.upstream.host),
+      method: paged ? "GET" : method, // distribution has no HEAD for lists
+      path: formatRegistryPath(request, match.upstream.repository),
+      headers: requestHeaders(paged ? {} : headers),
+      signal,
+    });
+  }
+
+  async #relay(exchange: Exchange, answer: BackendAnswer, res: ServerResponse): Promise<Outcome> {
+    const verdict = judgeAnswer(answer.status, answer.headers, wanted(exchange), scope(exchange));
+    if (verdict.kind === "error") {
+      discard(answer);
+      const retryAfter = headerOf(answer.headers, "retry-after");
+      const throttled = verdict.error.status === 429 && retryAfter !== undefined;
+      sendError(res, verdict.error, throttled ? { "retry-after": retryAfter } : {});
+      return verdict.error.status >= 500 ? { bytes: 0, problem: "BACKEND_ANSWER" } : NOTHING;
+    }
+    if (verdict.kind === "headers") {
+      discard(answer);
+      const { "content-length": _length, "content-type": _type, ...headers } = responseHeaders(answer.headers);
+      res.writeHead(answer.status, answer.status === 304 ? headers : { ...headers, "content-length": "0" }).end();
+      return NOTHING;
+    }
+    const paged = exchange.request.kind === "tags" || exchange.request.kind === "referrers";
+    return paged ? await this.#sendPage(exchange, answer, res) : await this.#stream(exchange, answer, res);
+  }
+
+  async #stream(exchange: Exchange, answer: BackendAnswer, res: ServerResponse): Promise<Outcome> {
+    const limit = exchange.request.kind === "blob" ? Number.POSITIVE_INFINITY : this.#limits.manifestBytes;
+    if (Number(headerOf(answer.headers, "content-length") ?? 0) > limit) {
+      discard(answer);
+      throw new BackendError("BACKEND_MALFORMED", `its backend sends more than ${limit} bytes`);
+    }
+    res.writeHead(answer.status, responseHeaders(answer.headers));
+    if (exchange.method === "HEAD") {
+      discard(answer);
+      res.end();
+      return NOTHING;
+    }
+    const meter = new Meter(limit);
+    const stop = exchange.request.kind === "blob" ? undefined : this.#stopLate(answer);
+    res.setTimeout(this.#limits.clientIdleMs, () => res.destroy());
+    try {
+      await pipeline(answer.body, meter, res);
+      return { bytes: meter.bytes };
+    } catch (thrown) {
+      return { bytes: meter.bytes, problem: asBackendError(thrown).code }; // the pipeline has cut the connection
+    } finally {
+      clearTimeout(stop);
+    }
+  }
+
+  async #sendPage(exchange: Exchange, answer: BackendAnswer, res: ServerResponse): Promise<Outcome> {
+    const stop = this.#stopLate(answer);
+    const text = await readText(answer.body, this.#limits.pageBytes).finally(() => clearTimeout(stop));
+    const { repository } = exchange.request;
+    const page = exchange.request.kind === "tags" ? renameTagsList(text, repository) : text;
+    const link = headerOf(answer.headers, "link");
+    const sent = { ...exchange.request, repository: exchange.match.upstream.repository };
+    const next = link === undefined ? undefined : rewriteNextLink(link, sent, repository);
+    if (page === undefined || (link !== undefined && next === undefined)) {
+      throw new BackendError("BACKEND_MALFORMED", "its backend does not answer as a registry does");
+    }
+    const { "content-type": type, "oci-filters-applied": filters } = responseHeaders(answer.headers);
+    sendJson(res, 200, page, {
+      ...(exchange.request.kind === "referrers" && type !== undefined && { "content-type": type }),
+      ...(filters !== undefined && { "oci-filters-applied": filters }),
+      ...(next !== undefined && { link: next }),
+    });
+    return { bytes: exchange.method === "HEAD" ? 0 : Buffer.byteLength(page) };
+  }
+
+  #stopLate(answer: BackendAnswer): NodeJS.Timeout {
+    const { bodyMs } = this.#limits;
+    const late = new BackendError("BACKEND_TIMEOUT", `its backend did not finish within ${Math.ceil(bodyMs / 1000)} s`);
+    return setTimeout(() => answer.body.destroy(late), bodyMs);
+  }
+}
+
+/** Reads a short rest, so that the connection can serve again; a long one costs the connection. */
+function discard(answer: BackendAnswer): void {
+  answer.body.on("error", () => undefined);
+  void answer.body.dump({ limit: 16 * 1024 }).catch(() => undefined);
+}
+
+function wanted({ request }: Exchange): Wanted {
+  return request.kind === "tags" ? { kind: "tags" } : { kind: request.kind, reference: request.reference };
+}
+
+function scope({ match }: Exchange): ErrorScope {
+  const { rule, upstreamProblem } = match.route;
+  const source = `${match.upstream.host}/${match.upstream.repository}`;
+  return { rule, source, ...(upstreamProblem !== undefined && { upstreamProblem }) };
+}
+
+function asOciError(error: BackendError, exchange: Exchange): OciError {
+  const make = error.code === "BACKEND_TIMEOUT" ? backendTimedOut : backendFailed;
+  return make(error.message, wanted(exchange), scope(exchange));
+}

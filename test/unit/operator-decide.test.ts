@@ -1,0 +1,376 @@
+import { expect } from "chai";
+import { findCondition } from "../../core/conditions.ts";
+import type { CacheRuleObject, ClusterImagePolicyObject } from "../../crds/index.ts";
+import { planRules, type RuleVerdict } from "../../operator/cacherule/acceptance.ts";
+import { decideDeletingStatus, decideRuleStatus, type RuleFacts } from "../../operator/cacherule/decide.ts";
+import { decidePolicyStatus } from "../../operator/clusterimagepolicy/decide.ts";
+import { parsePoliciesPage, parseRulesPage } from "../../operator/pages/documents.ts";
+import { readyEndpoints } from "../../operator/pages/endpoints.ts";
+import { servedByAll, servedByNone } from "../../operator/providers/incluster.ts";
+import type { RuleObservation } from "../../operator/providers/provider.ts";
+import type { UpstreamHealth } from "../../operator/providers/upstream-probe.ts";
+import type { EndpointSliceObject } from "../../operator/resources.ts";
+import { sameStatus } from "../../operator/status.ts";
+
+const NOW = new Date("2030-01-01T00:00:00Z");
+const LATER = new Date("2030-01-02T00:00:00Z");
+
+function rule(name: string, change: Partial<CacheRuleObject["spec"]> = {}, metadata: object = {}): CacheRuleObject {
+  return {
+    apiVersion: "entrepot.dev/v1alpha1",
+    kind: "CacheRule",
+    metadata: {
+      name,
+      uid: `uid-${name}`,
+      generation: 1,
+      resourceVersion: "1",
+      creationTimestamp: "2029-12-31T00:00:00Z",
+      ...metadata,
+    },
+    spec: { registryRef: { name: "main" }, source: "docker.io/library/nginx", target: `t/${name}`, ...change },
+  };
+}
+
+function verdictOf(one: CacheRuleObject): RuleVerdict {
+  const verdict = planRules("main", [one]).verdicts.get(one.metadata.name);
+  if (verdict === undefined) throw new Error("no verdict");
+  return verdict;
+}
+
+const SERVING: RuleObservation = { remote: "identical", rolledOut: { done: true }, serving: { done: true } };
+const HEALTHY: UpstreamHealth = { kind: "reachable", credentials: "untried" };
+const DOWN: UpstreamHealth = { kind: "unreachable", message: "it refuses the connection" };
+
+function facts(change: Partial<RuleFacts> = {}, one = rule("a")): RuleFacts {
+  return {
+    rule: one,
+    verdict: verdictOf(one),
+    provider: "inCluster",
+    pullHost: "localhost:30500",
+    observation: SERVING,
+    upstream: { kind: "probed", anonymous: true, health: HEALTHY },
+    ...change,
+  };
+}
+
+function decided(input: RuleFacts, now = NOW): CacheRuleObject {
+  return { ...input.rule, status: decideRuleStatus(input, now) };
+}
+
+function conditions(input: RuleFacts): Record<string, string> {
+  const status = decideRuleStatus(input, NOW);
+  return Object.fromEntries(
+    (status.conditions ?? []).map(({ type, status: value, reason }) => [type, `${value} ${reason}`]),
+  );
+}
+
+describe("the status of a rule", () => {
+  it("is Ready when it is accepted, rolled out and served, with the name to pull", () => {
+    const status = decideRuleStatus(facts(), NOW);
+    expect(conditions(facts())).to.deep.equal({
+      Accepted: "True Accepted",
+      Synced: "True InSync",
+      UpstreamReachable: "True Reachable",
+      Ready: "True Ready",
+    });
+    expect(status).to.include({
+      observedGeneration: 1,
+      pullPrefix: "localhost:30500/t/a",
+      lastSyncTime: "2030-01-01T00:00:00Z",
+    });
+    expect(status.mapping).to.deep.equal({ from: "docker.io/library/nginx", to: "localhost:30500/t/a" });
+    expect(findCondition(status.conditions, "Ready")?.message).to.equal(
+      "write localhost:30500/t/a in place of docker.io/library/nginx",
+    );
+  });
+
+  const wildcards = [
+    {
+      source: "docker.io/library/*",
+      target: "hub/*",
+      prefix: "localhost:30500/hub",
+      from: "docker.io/library/*",
+      to: "localhost:30500/hub/*",
+    },
+    { source: "ghcr.io/*", target: "*", prefix: "localhost:30500", from: "ghcr.io/*", to: "localhost:30500/*" },
+  ];
+  for (const { source, target, prefix, from, to } of wildcards) {
+    it(`names ${source} as ${target}`, () => {
+      const status = decideRuleStatus(facts({}, rule("a", { source, target })), NOW);
+      expect(status.pullPrefix).to.equal(prefix);
+      expect(status.mapping).to.deep.equal({ from, to });
+    });
+  }
+
+  it("does not change with time alone", () => {
+    const once = decided(facts());
+    expect(sameStatus(once.status, decideRuleStatus(facts({}, once), LATER))).to.equal(true);
+  });
+
+  it("carries the generation on every condition", () => {
+    const status = decideRuleStatus(facts({}, rule("a", {}, { generation: 7 })), NOW);
+    expect(new Set(status.conditions?.map(({ observedGeneration }) => observedGeneration))).to.deep.equal(new Set([7]));
+  });
+
+  it("is not Ready while an upstream was never reached, and says why", () => {
+    const input = facts({ upstream: { kind: "probed", anonymous: true, health: DOWN } });
+    expect(conditions(input)).to.include({
+      UpstreamReachable: "False UpstreamUnreachable",
+      Ready: "False UpstreamUnreachable",
+    });
+    expect(findCondition(decideRuleStatus(input, NOW).conditions, "Ready")?.message).to.equal(
+      "upstream docker.io: it refuses the connection",
+    );
+  });
+
+  it("stays Ready from the cache when an upstream that was reached goes down, and remembers that over more than one look", () => {
+    const down = { upstream: { kind: "probed", anonymous: true, health: DOWN } as const };
+    const first = decided(facts(down, decided(facts())));
+    const second = decided(facts(down, first));
+    for (const one of [first, second])
+      expect(findCondition(one.status?.conditions, "Ready")).to.include({ status: "True", reason: "ServingFromCache" });
+    const gatewayGone = decided(
+      facts(
+        { ...down, observation: { ...SERVING, serving: { done: false, reason: "GatewayNotReady", message: "none" } } },
+        second,
+      ),
+    );
+    expect(findCondition(gatewayGone.status?.conditions, "Ready")).to.include({
+      status: "False",
+      reason: "GatewayNotReady",
+    });
+    expect(findCondition(decided(facts(down, gatewayGone)).status?.conditions, "Ready")).to.include({
+      status: "True",
+      reason: "ServingFromCache",
+    });
+  });
+
+  it("is not Ready with credentials that are refused, missing or broken", () => {
+    const refused: UpstreamHealth = { kind: "refused", message: "no" };
+    expect(conditions(facts({ upstream: { kind: "probed", anonymous: false, health: refused } }))).to.include({
+      CredentialsHealthy: "False Unhealthy",
+      Ready: "False CredentialsUnhealthy",
+      UpstreamReachable: "True Reachable",
+    });
+    const missing = { kind: "problem", reason: "SecretNotFound", message: "gone" } as const;
+    expect(conditions(facts({ upstream: missing }))).to.include({
+      CredentialsHealthy: "False SecretNotFound",
+      Ready: "False SecretNotFound",
+    });
+  });
+
+  it("says of credentials only what is known", () => {
+    const of = (health: UpstreamHealth) =>
+      conditions(facts({ upstream: { kind: "probed", anonymous: false, health } }))["CredentialsHealthy"];
+    expect(of({ kind: "reachable", credentials: "accepted" })).to.equal("True Healthy");
+    expect(of(HEALTHY)).to.equal("Unknown Unknown");
+    expect(of(DOWN)).to.equal("Unknown Unknown");
+    expect(conditions(facts())).to.not.have.property("CredentialsHealthy");
+  });
+
+  it("is not Ready when it is not accepted, and forgets what it was", () => {
+    const verdict: RuleVerdict = { accepted: false, reason: "Conflict", message: "taken", conflictsWith: "b" };
+    const input = facts({ verdict, observation: SERVING }, decided(facts()));
+    const { observation: _observation, upstream: _upstream, ...unobserved } = input;
+    const status = decideRuleStatus(unobserved, NOW);
+    expect(conditions(unobserved)).to.deep.equal({ Accepted: "False Conflict", Ready: "False Conflict" });
+    expect(status).to.include({ conflictsWith: "b" }).and.not.have.any.keys("pullPrefix", "mapping");
+  });
+
+  it("is Suspended without a look, and keeps what was known", () => {
+    const once = decided(facts());
+    const {
+      observation: _observation,
+      upstream: _upstream,
+      ...unobserved
+    } = facts({}, { ...once, spec: { ...once.spec, suspend: true } });
+    expect(conditions(unobserved)).to.include({
+      Accepted: "True Accepted",
+      Synced: "True InSync",
+      Ready: "False Suspended",
+    });
+  });
+
+  it("stays synced while its Pods are replaced, and is not before they first ran", () => {
+    const rolling: RuleObservation = { ...SERVING, rolledOut: { done: false, reason: "Updating", message: "rolling" } };
+    expect(conditions(facts({ observation: rolling }))["Synced"]).to.equal("False Updating");
+    expect(conditions(facts({ observation: rolling }, decided(facts())))["Synced"]).to.equal("True Updating");
+  });
+
+  it("says what a deletion waits for", () => {
+    const status = decideDeletingStatus(decided(facts()), "gateway Pod x still serves the rule", NOW);
+    expect(findCondition(status.conditions, "Ready")).to.include({ status: "False", reason: "Deleting" });
+    expect(findCondition(status.conditions, "Accepted")).to.include({ status: "True" });
+  });
+});
+
+describe("the rules of a registry", () => {
+  const same = { target: "x" };
+
+  it("are accepted with the hosts that they use, canonical, suspended ones included", () => {
+    const plan = planRules("main", [
+      rule("a"),
+      rule("b", { source: "quay.io/*", target: "q/*", suspend: true }),
+      rule("c", { registryRef: { name: "other" } }),
+    ]);
+    expect([...plan.hosts].sort()).to.deep.equal(["index.docker.io", "quay.io"]);
+    expect([...plan.verdicts.keys()].sort()).to.deep.equal(["a", "b"]);
+  });
+
+  it("give a target to one rule, and to the next when the first is deleted", () => {
+    const first = rule("first", same, { creationTimestamp: "2029-01-01T00:00:00Z" });
+    const second = rule("second", same);
+    expect(planRules("main", [second, first]).verdicts.get("second")).to.include({
+      accepted: false,
+      reason: "Conflict",
+      conflictsWith: "first",
+    });
+    const gone = { ...first, metadata: { ...first.metadata, deletionTimestamp: "2030-01-01T00:00:00Z" } };
+    const plan = planRules("main", [second, gone]);
+    expect(plan.verdicts.get("second")).to.include({ accepted: true });
+    expect(plan.verdicts.has("first")).to.equal(false);
+  });
+
+  it("are refused one by one when they don't parse", () => {
+    const plan = planRules("main", [rule("bad", { source: "nohost" }), rule("good")]);
+    expect(plan.verdicts.get("bad")).to.include({ accepted: false, reason: "InvalidSpec" });
+    expect(plan.verdicts.get("good")).to.include({ accepted: true });
+  });
+
+  it("are no more than the limit, the served and the oldest first", () => {
+    const young = rule("young", { target: "1" });
+    const old = rule("old", { target: "2" }, { creationTimestamp: "2029-01-01T00:00:00Z" });
+    const served = decided(facts({}, rule("zz-served", { target: "3" })));
+    const { verdicts } = planRules("main", [young, old, served], 2);
+    expect(verdicts.get("young")).to.include({ accepted: false, reason: "LimitExceeded" });
+    expect(verdicts.get("old")).to.include({ accepted: true });
+    expect(verdicts.get("zz-served")).to.include({ accepted: true });
+  });
+});
+
+describe("what replicas say", () => {
+  const one = rule("a", {}, { generation: 3 });
+  const page = (entry: object) => ({
+    endpoint: "pod-1",
+    page: parseRulesPage({ registry: "main", rules: { a: entry } }, "main"),
+  });
+  const good = page({ uid: "uid-a", generation: 3, backendReady: true });
+
+  it("serves a rule only if every replica does, at its generation, with its backend", () => {
+    expect(servedByAll([good, good], one, "gw")).to.deep.equal({ done: true });
+    const bad = [
+      page({ uid: "uid-a", generation: 2, backendReady: true }),
+      page({ uid: "uid-of-a-namesake", generation: 3, backendReady: true }),
+      page({ uid: "uid-a", generation: 3, backendReady: false, reason: "refused" }),
+      page({ uid: "uid-a", generation: 3 }),
+      page({ generation: 3, backendReady: true }),
+      { endpoint: "pod-1", problem: "timeout" },
+      { endpoint: "pod-1", page: parseRulesPage({ registry: "main", rules: {} }, "main") },
+    ];
+    for (const answer of bad)
+      expect(servedByAll([good, answer], one, "gw").done, JSON.stringify(answer)).to.equal(false);
+    expect(servedByAll([], one, "gw").done, "no replica at all").to.equal(false);
+  });
+
+  it("lets a rule go only if no replica serves it, and every one was asked", () => {
+    const none = { endpoint: "pod-1", page: parseRulesPage({ registry: "main", rules: {} }, "main") };
+    expect(servedByNone([none], one).done).to.equal(true);
+    expect(servedByNone([], one).done).to.equal(true);
+    expect(servedByNone([none, good], one).done).to.equal(false);
+    expect(servedByNone([none, page({ uid: "uid-a", generation: 1 })], one).done).to.equal(false);
+    expect(servedByNone([none, page({ uid: "uid-of-a-namesake", generation: 1 })], one).done).to.equal(true);
+    expect(servedByNone([{ endpoint: "pod-1", problem: "timeout" }], one).done).to.equal(false);
+  });
+
+  for (const document of [
+    null,
+    [],
+    "x",
+    {},
+    { registry: "other", rules: {} },
+    { registry: "main", rules: [] },
+    { registry: "main" },
+  ]) {
+    it(`can't be read from ${JSON.stringify(document)}`, () =>
+      expect(() => parseRulesPage(document, "main")).to.throw(/status page/));
+  }
+
+  it("are asked of ready replicas, each once", () => {
+    const slice = (
+      name: string,
+      addressType: string,
+      endpoints: EndpointSliceObject["endpoints"],
+      service = "webhook",
+      ports: EndpointSliceObject["ports"] = null,
+    ): EndpointSliceObject => ({
+      apiVersion: "discovery.k8s.io/v1",
+      kind: "EndpointSlice",
+      metadata: { name, namespace: "cosign-system", labels: { "kubernetes.io/service-name": service } },
+      addressType,
+      endpoints: endpoints ?? null,
+      ports: ports ?? null,
+    });
+    const slices = [
+      slice("a", "IPv4", [
+        { addresses: ["10.0.0.1"], conditions: { ready: true }, targetRef: { name: "p1" } },
+        { addresses: ["10.0.0.2"], conditions: { ready: false }, targetRef: { name: "p2" } },
+        { addresses: ["10.0.0.3"], targetRef: { name: "p3" } },
+      ]),
+      slice("b", "IPv6", [
+        { addresses: ["fd00::1"], conditions: { ready: true }, targetRef: { name: "p1" } },
+        { addresses: ["fd00::4"] },
+      ]),
+      slice("c", "IPv4", [{ addresses: ["10.0.0.9"] }], "other"),
+      slice("d", "IPv4", null),
+      slice("e", "IPv4", [{ addresses: ["10.0.0.5"], targetRef: { name: "p5" } }], "webhook", [
+        { name: "status", port: 8080 },
+      ]),
+    ];
+    const found = readyEndpoints({ list: () => slices, get: () => undefined }, "webhook", 9090);
+    expect(found.map(({ origin }) => origin)).to.have.members([
+      "http://10.0.0.1:9090",
+      "http://10.0.0.3:9090",
+      "http://[fd00::4]:9090",
+      "http://10.0.0.5:8080",
+    ]);
+  });
+});
+
+describe("the status of a policy", () => {
+  const policy = {
+    apiVersion: "policy.sigstore.dev/v1alpha1",
+    kind: "ClusterImagePolicy",
+    metadata: { name: "p", uid: "u", generation: 2, resourceVersion: "1", creationTimestamp: "2029-12-31T00:00:00Z" },
+    spec: {},
+  } as ClusterImagePolicyObject;
+  const page = (entry?: object) => ({
+    endpoint: "pod-1",
+    page: parsePoliciesPage({ policies: entry === undefined ? {} : { u: entry } }),
+  });
+  const ready = (answers: Parameters<typeof decidePolicyStatus>[1]) => {
+    const condition = findCondition(decidePolicyStatus(policy, answers, NOW).conditions as never, "Ready");
+    return `${condition?.status} ${condition?.reason}`;
+  };
+
+  it("is Ready only when every replica enforces this generation", () => {
+    const loaded = page({ name: "p", generation: 2, hash: "h" });
+    expect(ready([loaded, loaded])).to.equal("True Enforced");
+    expect(ready([loaded, page({ generation: 1 })])).to.equal("False WaitingForWebhooks");
+    expect(ready([loaded, page()])).to.equal("False WaitingForWebhooks");
+    expect(ready([loaded, { endpoint: "pod-2", problem: "timeout" }])).to.equal("False WaitingForWebhooks");
+    expect(ready([])).to.equal("False WaitingForWebhooks");
+  });
+
+  it("says a problem that any replica has with this generation, and not one with another", () => {
+    expect(ready([page({ generation: 2 }), page({ generation: 2, problem: "no key" })])).to.equal(
+      "False CompileFailed",
+    );
+    expect(ready([page({ generation: 1, problem: "no key" })])).to.equal("False WaitingForWebhooks");
+  });
+
+  it("does not change with time alone", () => {
+    const answers = [page({ generation: 2 })];
+    const once = { ...policy, status: decidePolicyStatus(policy, answers, NOW) };
+    expect(sameStatus(once.status, decidePolicyStatus(once, answers, LATER))).to.equal(true);
+  });
+});
