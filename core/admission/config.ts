@@ -1,0 +1,63 @@
+/** `config-policy-controller`, read: how admission behaves. Every key may change at any time. */
+export interface AdmissionConfig {
+  readonly noMatchPolicy: "deny" | "allow" | "warn";
+  readonly failOnEmptyAuthorities: boolean;
+  /** Whether annotations are written and believed. */
+  readonly cacheEnabled: boolean;
+  readonly cacheTtlSeconds: number;
+  readonly tagTtlSeconds: number;
+  readonly epoch: string;
+  readonly resolveDigests: "pods" | "all" | "off";
+}
+
+const DAY = 24 * 3600;
+const UNITS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: DAY };
+
+/** Seconds of a duration such as `24h`, `90m` or `1h30m`; undefined for anything else. */
+export function parseDuration(text: string): number | undefined {
+  if (!/^(?:[0-9]{1,6}[smhd]){1,4}$/.test(text)) return undefined;
+  return [...text.matchAll(/([0-9]+)([smhd])/g)].reduce(
+    (sum, [, digits, unit]) => sum + Number(digits) * (UNITS[unit ?? ""] ?? 0),
+    0,
+  );
+}
+
+type Data = Readonly<Record<string, string>>;
+
+function duration(data: Data, key: string, fallback: number, maximum: number, problems: string[]): number {
+  const text = data[key];
+  if (text === undefined) return fallback;
+  const seconds = parseDuration(text);
+  if (seconds !== undefined && seconds > 0 && seconds <= maximum) return seconds;
+  problems.push(`${key}: "${text}" is no duration between 1s and ${maximum / DAY}d; ${fallback}s is used`);
+  return fallback;
+}
+
+function oneOf<T extends string>(data: Data, key: string, allowed: readonly T[], fallback: T, problems: string[]): T {
+  const text = data[key];
+  if (text === undefined) return fallback;
+  const found = allowed.find((value) => value === text);
+  if (found !== undefined) return found;
+  problems.push(`${key}: "${text}" is none of ${allowed.join(", ")}; ${fallback} is used`);
+  return fallback;
+}
+
+/**
+ * Reads the ConfigMap's data (undefined: it does not exist). Keys are reversed domains, as `dev.chainguard.…` is: the API server
+ * takes no slash in a key. An unreadable value falls back to the stricter default and is named
+ * in `problems`; it never turns anything off that was on, nor the cache on.
+ */
+export function readConfig(data: Data | undefined): { config: AdmissionConfig; problems: readonly string[] } {
+  const problems: string[] = [];
+  const from = data ?? {};
+  const config: AdmissionConfig = {
+    noMatchPolicy: oneOf(from, "no-match-policy", ["deny", "allow", "warn"], "deny", problems),
+    failOnEmptyAuthorities: from["fail-on-empty-authorities"] !== "false",
+    cacheEnabled: from["dev.chainguard.enable-cip-cache"] === "true",
+    cacheTtlSeconds: duration(from, "dev.entrepot.cache-ttl", DAY, 30 * DAY, problems),
+    tagTtlSeconds: duration(from, "dev.entrepot.tag-ttl", 60, DAY, problems),
+    epoch: (from["dev.entrepot.cache-epoch"] ?? "0").slice(0, 64),
+    resolveDigests: oneOf(from, "dev.entrepot.resolve-digests", ["pods", "all", "off"], "pods", problems),
+  };
+  return { config, problems };
+}

@@ -1,0 +1,95 @@
+import { messageOf } from "../errors.ts";
+import { type ImageReference, parseReference } from "../image/reference.ts";
+import { type MatchSubject, policiesFor } from "../policy/match.ts";
+import type { CompiledPolicy } from "../policy/types.ts";
+import { type AdmissionRequest, type Fields, fieldsOf, stringMap } from "./request.ts";
+import { type ImageField, imageFields, objectAt, type WorkloadKind } from "./workload.ts";
+
+/** One image of the object that must be judged. */
+export interface ImageTask {
+  /** As users write it: `spec.template.spec.containers[0].image`. */
+  readonly field: string;
+  /** The same as path tokens from the object's root. */
+  readonly path: readonly (string | number)[];
+  readonly reference: ImageReference;
+  readonly policies: readonly CompiledPolicy[];
+}
+
+/** An image field that is no image reference: refused as it stands. */
+export interface InvalidImage {
+  readonly field: string;
+  readonly message: string;
+}
+
+export interface Plan {
+  readonly tasks: readonly ImageTask[];
+  readonly invalid: readonly InvalidImage[];
+  /** No image of this UPDATE is new: whatever is found, the object is not refused. */
+  readonly unchanged: boolean;
+}
+
+function fieldName(path: readonly (string | number)[]): string {
+  return path.reduce<string>(
+    (text, part) => (typeof part === "number" ? `${text}[${part}]` : text === "" ? part : `${text}.${part}`),
+    "",
+  );
+}
+
+/** The pod template of a workload kind in an object, or undefined for a Pod, which is its own. */
+function template(kind: WorkloadKind, object: Fields): Fields | undefined {
+  return kind.podSpec.length > 1 ? objectAt(object, kind.podSpec.slice(0, -1)) : undefined;
+}
+
+function images(kind: WorkloadKind, object: Fields): readonly ImageField[] {
+  const podSpec = objectAt(object, kind.podSpec);
+  return podSpec === undefined ? [] : imageFields(podSpec);
+}
+
+/**
+ * The image fields to judge. CREATE: all. UPDATE of a Pod: those whose value the old Pod did not have. UPDATE of a template: all,
+ * and they count as new if the template changed in any way (a restarted rollout resolves its tags anew).
+ */
+function fieldsToJudge(
+  request: AdmissionRequest,
+  kind: WorkloadKind,
+): { fields: readonly ImageField[]; unchanged: boolean } {
+  const fields = images(kind, request.object);
+  if (request.operation !== "UPDATE" || request.oldObject === undefined) return { fields, unchanged: false };
+  const now = template(kind, request.object);
+  if (now !== undefined) {
+    const same = JSON.stringify(now) === JSON.stringify(template(kind, request.oldObject));
+    return { fields, unchanged: same };
+  }
+  const before = new Set(images(kind, request.oldObject).map(({ image }) => image));
+  const added = fields.filter(({ image }) => !before.has(image));
+  return added.length > 0 ? { fields: added, unchanged: false } : { fields, unchanged: true };
+}
+
+/** Whether this is an UPDATE that brings no new image: an object that is there already is not refused for what it was admitted with. */
+export function isUnchanged(request: AdmissionRequest, kind: WorkloadKind): boolean {
+  return fieldsToJudge(request, kind).unchanged;
+}
+
+/** What has to be decided about a request, from the object and the policies alone. */
+export function planAdmission(
+  request: AdmissionRequest,
+  kind: WorkloadKind,
+  policies: readonly CompiledPolicy[],
+): Plan {
+  const labels = stringMap(fieldsOf(request.object["metadata"])?.["labels"]);
+  const subject: MatchSubject = { group: request.group, version: request.version, resource: kind.plural, labels };
+  const tasks: ImageTask[] = [];
+  const invalid: InvalidImage[] = [];
+  const { fields, unchanged } = fieldsToJudge(request, kind);
+  for (const { path: below, image } of fields) {
+    const path = [...kind.podSpec, ...below];
+    const field = fieldName(path);
+    try {
+      const reference = parseReference(image);
+      tasks.push({ field, path, reference, policies: policiesFor(policies, reference, subject) });
+    } catch (thrown) {
+      invalid.push({ field, message: messageOf(thrown) });
+    }
+  }
+  return { tasks, invalid, unchanged };
+}

@@ -1,0 +1,90 @@
+import type { Clock } from "../adapters/clock.ts";
+import type { KubeClient } from "../adapters/kube/types.ts";
+import { keychainForPod, keychainForSecrets, type OnUnusableSecret } from "../adapters/registry/credentials.ts";
+import type { Log } from "../adapters/telemetry/log.ts";
+import { DomainError } from "../core/errors.ts";
+import type { ResolveDigest, VerifyKeyAuthority } from "../core/policy/types.ts";
+import type { Keychains, Snapshot } from "./case.ts";
+import { Digests } from "./digests.ts";
+import { Facts } from "./facts.ts";
+import { Judge } from "./judge.ts";
+import type { Memory } from "./memory.ts";
+import type { WebhookMetrics } from "./metrics.ts";
+import { Owners } from "./owners.ts";
+import { validatePolicyObject } from "./policies.ts";
+import type { Endpoint } from "./server.ts";
+import { Workloads } from "./workloads.ts";
+
+export interface AdmissionOptions {
+  readonly client: KubeClient;
+  readonly namespace: string;
+  readonly resolve: ResolveDigest;
+  readonly verify: VerifyKeyAuthority;
+  readonly memory: Memory;
+  readonly metrics: WebhookMetrics;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly snapshot: () => Snapshot | undefined;
+}
+
+/** Both webhooks together must stay below the API server's 34 s for one request, or the user sees no reason at all. */
+const MUTATE_BUDGET_MS = 12_000;
+const VALIDATE_BUDGET_MS = 18_000;
+const CREDENTIALS_MS = 10_000;
+
+function keychainsFrom(client: KubeClient, log: Log): Keychains {
+  const unusable: OnUnusableSecret = (namespace, name, problem) =>
+    log.warn("pull Secret of no use", { namespace, name, problem });
+  const deadline = () => AbortSignal.timeout(CREDENTIALS_MS);
+  return {
+    forPod: (identity) => keychainForPod(client, identity, deadline(), unusable)(),
+    forSecrets: (namespace, names) => keychainForSecrets(client, namespace, names, deadline(), unusable)(),
+  };
+}
+
+/** The admission endpoints by path, wired. */
+export function createAdmission(options: AdmissionOptions): ReadonlyMap<string, Endpoint> {
+  const { client, memory, metrics, log, clock } = options;
+  const judge = new Judge(new Digests(options.resolve, memory, metrics), new Facts(options.verify, memory, metrics));
+  const owners = new Owners(client, memory, metrics, log);
+  const workloads = new Workloads({
+    judge,
+    owners,
+    memory,
+    metrics,
+    log,
+    clock,
+    keychains: keychainsFrom(client, log),
+  });
+  const current = (): Snapshot => {
+    const snapshot = options.snapshot();
+    if (snapshot !== undefined) return snapshot;
+    throw new DomainError("NOT_READY", "policies are not loaded yet; try again in a few seconds");
+  };
+  return new Map<string, Endpoint>([
+    [
+      "/mutations",
+      {
+        name: "mutate",
+        budgetMs: MUTATE_BUDGET_MS,
+        answer: (request, signal) => workloads.mutate(request, current(), signal),
+      },
+    ],
+    [
+      "/validations",
+      {
+        name: "validate",
+        budgetMs: VALIDATE_BUDGET_MS,
+        answer: (request, signal) => workloads.validate(request, current(), signal),
+      },
+    ],
+    [
+      "/validating",
+      {
+        name: "policies",
+        budgetMs: VALIDATE_BUDGET_MS,
+        answer: async (request) => validatePolicyObject(request, current(), options.namespace),
+      },
+    ],
+  ]);
+}

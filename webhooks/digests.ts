@@ -1,0 +1,106 @@
+import { Shared } from "../adapters/registry/shared.ts";
+import type { SealedRecords } from "../core/cache/record.ts";
+import { type Digest, type ImageReference, repositoryName } from "../core/image/reference.ts";
+import type { ResolveDigest } from "../core/policy/types.ts";
+import type { Case } from "./case.ts";
+import type { Memory } from "./memory.ts";
+import type { WebhookMetrics } from "./metrics.ts";
+
+/** The name under which a tag is pinned: `registry/repository:tag`. */
+export function pinKey(reference: ImageReference): string {
+  return `${repositoryName(reference)}:${reference.tag ?? "latest"}`;
+}
+
+/** The sealed digest of a tag, with the youngest record that is alive beside it: a pin lives as long as that. */
+function livePin(
+  sealed: SealedRecords,
+  reference: ImageReference,
+  now: number,
+): { readonly digest: Digest; readonly issued: number } | undefined {
+  const digest = sealed.pins.get(pinKey(reference));
+  if (digest === undefined) return undefined;
+  const records = [...(sealed.records.get(`${repositoryName(reference)}@${digest}`)?.values() ?? [])];
+  const alive = records.filter(({ expires }) => now < expires).map(({ issued }) => issued);
+  return alive.length === 0 ? undefined : { digest, issued: Math.max(...alive) };
+}
+
+/**
+ * Tells which digest a tag stands for (design D5): all Pods of one template revision get the digest that was sealed for the
+ * template; what has no owner asks the registry, at most once per `tag-ttl`.
+ */
+export class Digests {
+  readonly #resolve: ResolveDigest;
+  readonly #memory: Memory;
+  readonly #metrics: WebhookMetrics;
+  readonly #asked = new Shared<{ readonly digest: Digest }>({ max: 1, keepMs: () => 0 });
+
+  constructor(resolve: ResolveDigest, memory: Memory, metrics: WebhookMetrics) {
+    this.#resolve = resolve;
+    this.#memory = memory;
+    this.#metrics = metrics;
+  }
+
+  /** The digest of `reference`. Throws the registry's error when nothing knows it. */
+  async of(reference: ImageReference, at: Case): Promise<Digest> {
+    if (reference.digest !== undefined) return reference.digest;
+    const sealed =
+      at.owner === undefined ? await this.#justSealed(reference, at) : await this.#inherited(reference, at);
+    if (sealed !== undefined) return sealed;
+    const key = pinKey(reference);
+    const known = this.#memory.pins.get(key);
+    const young = known !== undefined && at.context.now.getTime() - known.resolvedAt <= maxAgeMs(at);
+    return young ? known.digest : await this.#ask(reference, key, at);
+  }
+
+  /** What an owned object carries itself (a ReplicaSet its Deployment's annotation), then what its owners carry. */
+  async #inherited(reference: ImageReference, at: Case): Promise<Digest | undefined> {
+    const now = at.context.now.getTime() / 1000;
+    const own = await at.own();
+    const pin = own && livePin(own, reference, now);
+    if (pin !== undefined) return pin.digest;
+    for (let index = 0; ; index++) {
+      const sealed = await at.inherited(index);
+      const found = sealed && livePin(sealed, reference, now);
+      if (found !== undefined || sealed === undefined) return found?.digest;
+    }
+  }
+
+  /**
+   * Without an owner, a pin of its own is no more than what the mutating webhook found moments ago, perhaps on another replica: an
+   * object that was exported and is applied again must not roll its tag back.
+   */
+  async #justSealed(reference: ImageReference, at: Case): Promise<Digest | undefined> {
+    if (at.phase !== "validate") return undefined;
+    const now = at.context.now.getTime();
+    const own = await at.own();
+    const pin = own && livePin(own, reference, now / 1000);
+    return pin !== undefined && now - pin.issued * 1000 <= maxAgeMs(at) ? pin.digest : undefined;
+  }
+
+  async #ask(reference: ImageReference, key: string, at: Case): Promise<Digest> {
+    const work = async (signal: AbortSignal) => {
+      try {
+        const digest = await this.#resolve(reference, await at.keychain([]), signal);
+        this.#metrics.resolutions.inc({ outcome: "resolved" });
+        this.#memory.pins.set(key, { digest, resolvedAt: at.context.now.getTime() });
+        return { digest };
+      } catch (thrown) {
+        this.#metrics.resolutions.inc({ outcome: "error" });
+        throw thrown;
+      }
+    };
+    return (await this.#asked.get(`${key} ${at.credentialScope}`, at.signal, work)).value.digest;
+  }
+}
+
+/** How old a tag's digest may be that is not asked for again. */
+function maxAgeMs(at: Case): number {
+  if (at.restarted) return at.phase === "mutate" ? -1 : HANDOVER_MS;
+  return at.snapshot.config.cacheEnabled ? at.snapshot.config.tagTtlSeconds * 1000 : UNCACHED_TTL_MS;
+}
+
+/** From the mutating webhook's answer to the validating one's question. */
+const HANDOVER_MS = 15_000;
+
+/** With the cache off memory only carries a result from the mutating webhook to the validating one. */
+export const UNCACHED_TTL_MS = 10_000;

@@ -1,0 +1,95 @@
+import type { JudgedImage } from "../core/admission/conclude.ts";
+import { type ImageTask, type InvalidImage, planAdmission } from "../core/admission/plan.ts";
+import type { WorkloadKind } from "../core/admission/workload.ts";
+import { recordKey } from "../core/cache/freshness.ts";
+import type { VerificationRecord } from "../core/cache/record.ts";
+import { messageOf } from "../core/errors.ts";
+import type { Digest } from "../core/image/reference.ts";
+import { type PolicyVerdict, staticVerdict } from "../core/policy/evaluate.ts";
+import type { CompiledPolicy } from "../core/policy/types.ts";
+import type { Case } from "./case.ts";
+import type { Digests } from "./digests.ts";
+import type { Facts } from "./facts.ts";
+
+/** A judged image with the records that back its verdicts, each under its image's record key. */
+export interface ImageResult extends JudgedImage {
+  readonly records: readonly { readonly image: string; readonly record: VerificationRecord }[];
+}
+
+export interface Judgement {
+  readonly results: readonly ImageResult[];
+  readonly invalid: readonly InvalidImage[];
+  readonly unchanged: boolean;
+}
+
+/** Judges every image of a request that has to be judged, in parallel. */
+export class Judge {
+  readonly #digests: Digests;
+  readonly #facts: Facts;
+
+  constructor(digests: Digests, facts: Facts) {
+    this.#digests = digests;
+    this.#facts = facts;
+  }
+
+  /** Every image's digest and verdicts. Never throws for what a registry does. */
+  async judge(at: Case, kind: WorkloadKind): Promise<Judgement> {
+    const plan = planAdmission(at.request, kind, at.snapshot.policies);
+    const results = await Promise.all(plan.tasks.map((task) => this.#image(task, at)));
+    return { results, invalid: plan.invalid, unchanged: plan.unchanged };
+  }
+
+  /** A verdict that needs no registry asks none: not even for the tag (a static policy must hold when Docker Hub is down). */
+  async #image(task: ImageTask, at: Case): Promise<ImageResult> {
+    const settled = task.policies.map((policy) => ({ policy, verdict: staticVerdict(policy) }));
+    if (settled.every(({ verdict }) => verdict !== undefined)) {
+      const verdicts = settled.flatMap(({ policy, verdict }) => (verdict === undefined ? [] : [{ policy, verdict }]));
+      return {
+        task,
+        verdicts,
+        records: [],
+        ...(task.reference.digest !== undefined && { digest: task.reference.digest }),
+      };
+    }
+    let digest: Digest;
+    try {
+      digest = await this.#digests.of(task.reference, at);
+    } catch (thrown) {
+      return {
+        task,
+        records: [],
+        verdicts: settled.map(({ policy, verdict }) => ({ policy, verdict: verdict ?? unresolved(thrown, at) })),
+      };
+    }
+    return await this.#pinned(task, digest, settled, at);
+  }
+
+  async #pinned(
+    task: ImageTask,
+    digest: Digest,
+    settled: readonly { policy: CompiledPolicy; verdict: PolicyVerdict | undefined }[],
+    at: Case,
+  ): Promise<ImageResult> {
+    const image = { reference: task.reference, digest };
+    const found = await Promise.all(
+      settled.map(async ({ policy, verdict }) => {
+        if (verdict !== undefined) return { policy, verdict };
+        const finding = await this.#facts.find(image, policy, at);
+        if (finding.kind !== "pass") return { policy, verdict: finding };
+        const { record } = finding;
+        return { policy, verdict: { kind: "pass", facts: record.authorities } as const, record };
+      }),
+    );
+    const records = found.flatMap((item) =>
+      "record" in item && item.record !== undefined ? [{ image: recordKey(image), record: item.record }] : [],
+    );
+    return { task, digest, records, verdicts: found.map(({ policy, verdict }) => ({ policy, verdict })) };
+  }
+}
+
+function unresolved(thrown: unknown, at: Case): PolicyVerdict {
+  const why = at.signal.aborted
+    ? "the registry did not answer before the admission deadline; try again"
+    : messageOf(thrown);
+  return { kind: "undecided", reasons: [`the tag could not be resolved to a digest: ${why}`] };
+}

@@ -1,0 +1,53 @@
+import { LRUCache } from "lru-cache";
+import type { OwnerRef } from "../core/admission/request.ts";
+import type { VerificationRecord } from "../core/cache/record.ts";
+import type { Opened } from "../core/cache/seal.ts";
+import type { Digest } from "../core/image/reference.ts";
+
+const MEBIBYTE = 1024 * 1024;
+const NEGATIVE_TTL_MS = 5_000;
+const OWNER_TTL_MS = 30_000;
+const ENTRY_OVERHEAD = 256;
+
+/** What an owner's metadata said: its annotation and its own controller owner. */
+export interface OwnerFacts {
+  readonly annotation?: string;
+  readonly next?: OwnerRef;
+}
+
+/**
+ * What one replica remembers: bounded in bytes, all of it rebuilt from annotations and registries when lost. Nothing in here is
+ * more trusted than its source: records keep their own expiry, denials live seconds.
+ */
+export class Memory {
+  readonly records = new LRUCache<string, VerificationRecord>({
+    maxSize: 32 * MEBIBYTE,
+    sizeCalculation: (record, key) => key.length + JSON.stringify(record).length + ENTRY_OVERHEAD,
+  });
+  /** Digests of tags, with when they were resolved (milliseconds since the epoch). */
+  readonly pins = new LRUCache<string, { readonly digest: Digest; readonly resolvedAt: number }>({ max: 20_000 });
+  readonly denials = new LRUCache<string, string>({
+    maxSize: 4 * MEBIBYTE,
+    ttl: NEGATIVE_TTL_MS,
+    sizeCalculation: (message, key) => key.length + message.length + ENTRY_OVERHEAD,
+  });
+  readonly opened = new LRUCache<string, Opened>({
+    maxSize: 32 * MEBIBYTE,
+    sizeCalculation: (_opened, annotation) => annotation.length * 4 + ENTRY_OVERHEAD,
+  });
+  readonly sealed = new LRUCache<string, string>({
+    maxSize: 16 * MEBIBYTE,
+    sizeCalculation: (annotation, text) => annotation.length + text.length + ENTRY_OVERHEAD,
+  });
+  readonly owners = new LRUCache<string, OwnerFacts>({
+    maxSize: 16 * MEBIBYTE,
+    ttl: OWNER_TTL_MS,
+    sizeCalculation: (facts, uid) => uid.length + (facts.annotation?.length ?? 0) + ENTRY_OVERHEAD,
+  });
+
+  /** Drops what the keyring decided: after a rotation annotations are opened and sealed anew. */
+  forgetSeals(): void {
+    this.opened.clear();
+    this.sealed.clear();
+  }
+}

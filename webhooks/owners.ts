@@ -1,0 +1,82 @@
+import type { KubeClient, Resource } from "../adapters/kube/types.ts";
+import { Shared } from "../adapters/registry/shared.ts";
+import type { Log } from "../adapters/telemetry/log.ts";
+import { controllerOwner, fieldsOf, type OwnerRef, stringMap } from "../core/admission/request.ts";
+import { workloadKind } from "../core/admission/workload.ts";
+import { CACHE_ANNOTATION } from "../core/cache/record.ts";
+import { messageOf } from "../core/errors.ts";
+import type { Memory, OwnerFacts } from "./memory.ts";
+import type { WebhookMetrics } from "./metrics.ts";
+
+const CHAIN_LIMIT = 3; // Pod → Job → CronJob is the longest that controllers make
+const LOOKUP_MS = 2_000;
+const NONE: OwnerFacts = {};
+
+function resourceOf(owner: OwnerRef): Resource | undefined {
+  const kind = workloadKind(owner.group, owner.kind);
+  const version = kind?.versions[0];
+  if (kind === undefined || version === undefined) return undefined;
+  return { group: kind.group, version, plural: kind.plural, kind: kind.kind, namespaced: true };
+}
+
+/** What stands on an object that others may inherit from. */
+export function ownerFacts(metadata: unknown): OwnerFacts {
+  const fields = fieldsOf(metadata);
+  const annotation = stringMap(fields?.["annotations"])[CACHE_ANNOTATION];
+  const next = controllerOwner(fields);
+  return { ...(annotation !== undefined && { annotation }), ...(next !== undefined && { next }) };
+}
+
+/** Reads the annotations of an object's controllers, nearest first: one metadata-only GET each, and none when memory has it. */
+export class Owners {
+  readonly #client: KubeClient;
+  readonly #memory: Memory;
+  readonly #metrics: WebhookMetrics;
+  readonly #log: Log;
+  readonly #reads = new Shared<OwnerFacts>({ max: 1, keepMs: () => 0 });
+
+  constructor(client: KubeClient, memory: Memory, metrics: WebhookMetrics, log: Log) {
+    this.#client = client;
+    this.#memory = memory;
+    this.#metrics = metrics;
+    this.#log = log;
+  }
+
+  /** The annotations up the chain. An owner that is gone, foreign or not the one named by UID ends it: a miss, never an error. */
+  async *annotations(first: OwnerRef | undefined, namespace: string, signal: AbortSignal): AsyncGenerator<string> {
+    let owner = first;
+    for (let depth = 0; owner !== undefined && depth < CHAIN_LIMIT; depth += 1) {
+      const facts: OwnerFacts = await this.#factsOf(owner, namespace, signal);
+      if (facts.annotation !== undefined) yield facts.annotation;
+      owner = facts.next;
+    }
+  }
+
+  async #factsOf(owner: OwnerRef, namespace: string, signal: AbortSignal): Promise<OwnerFacts> {
+    const known = this.#memory.owners.get(owner.uid);
+    if (known !== undefined) return known;
+    const resource = resourceOf(owner);
+    if (resource === undefined || owner.uid === "") return NONE;
+    try {
+      const read = (shared: AbortSignal) =>
+        this.#read(resource, owner, namespace, AbortSignal.any([shared, AbortSignal.timeout(LOOKUP_MS)]));
+      return (await this.#reads.get(`${namespace}/${owner.uid}`, signal, read)).value;
+    } catch (thrown) {
+      const { kind, name } = owner;
+      this.#log.warn("owner not read: its records are not used", { kind, namespace, name, error: messageOf(thrown) });
+      return NONE;
+    }
+  }
+
+  async #read(resource: Resource, owner: OwnerRef, namespace: string, signal: AbortSignal): Promise<OwnerFacts> {
+    this.#metrics.ownerReads.inc();
+    const live = await this.#client.getMetadata(resource, owner.name, { namespace, signal });
+    if (live.metadata.uid !== owner.uid) {
+      this.#metrics.refusals.inc({ level: "owner", reason: "owner-uid" });
+      return NONE;
+    }
+    const facts = ownerFacts(live.metadata);
+    this.#memory.owners.set(owner.uid, facts);
+    return facts;
+  }
+}

@@ -1,0 +1,77 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { readBody } from "../adapters/http/body.ts";
+import type { Log } from "../adapters/telemetry/log.ts";
+import { type AdmissionRequest, decodeReview } from "../core/admission/request.ts";
+import { messageOf } from "../core/errors.ts";
+import type { WebhookMetrics } from "./metrics.ts";
+import { errored, type ReviewResponse } from "./review.ts";
+
+/** Answers one decoded request within the signal's deadline. */
+export type Answer = (request: AdmissionRequest, signal: AbortSignal) => Promise<ReviewResponse>;
+
+export interface Endpoint {
+  readonly name: "mutate" | "validate" | "policies";
+  readonly answer: Answer;
+  /** Milliseconds for the answer at most, whatever the API server allows. */
+  readonly budgetMs: number;
+}
+
+/** An object and its old self, each up to etcd's 1.5 MiB, as JSON with room: controller-runtime's limit for the same body. */
+const BODY_LIMIT = 7 * 1024 * 1024;
+/** Left of the API server's timeout for the way back. */
+const MARGIN_MS = 1_000;
+
+/** The API server says in the URL how long it waits (`?timeout=25s`). */
+function deadline(url: URL, budgetMs: number): AbortSignal {
+  const seconds = /^([0-9]{1,3})s$/.exec(url.searchParams.get("timeout") ?? "")?.[1];
+  const asked = seconds === undefined ? budgetMs : Number(seconds) * 1000 - MARGIN_MS;
+  return AbortSignal.timeout(Math.max(500, Math.min(asked, budgetMs)));
+}
+
+function outcomeOf({ allowed, status, patch, warnings }: ReviewResponse): string {
+  if (!allowed) return status?.code === 400 ? "denied" : "error";
+  if (patch !== undefined) return "patched";
+  return warnings === undefined ? "allowed" : "warned";
+}
+
+/** The handler of the HTTPS server: AdmissionReview in, AdmissionReview out. Whatever goes wrong is answered with a refusal. */
+export function admissionHandler(
+  endpoints: ReadonlyMap<string, Endpoint>,
+  metrics: WebhookMetrics,
+  log: Log,
+): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
+  return async (request, response) => {
+    const url = new URL(request.url ?? "/", "https://webhook");
+    const endpoint = endpoints.get(url.pathname);
+    if (endpoint === undefined || request.method !== "POST") {
+      response.writeHead(404).end();
+      return;
+    }
+    const started = performance.now();
+    const signal = deadline(url, endpoint.budgetMs);
+    const review: unknown = JSON.parse((await readBody(request, BODY_LIMIT, signal)).toString("utf8"));
+    const decoded = decodeReview(review);
+    const answer = await answerOrRefuse(endpoint, decoded, signal, log);
+    const body = JSON.stringify({ apiVersion: "admission.k8s.io/v1", kind: "AdmissionReview", response: answer });
+    response
+      .writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(body) })
+      .end(body);
+    metrics.admissions.inc({ webhook: endpoint.name, kind: decoded.kind, outcome: outcomeOf(answer) });
+    metrics.duration.observe({ webhook: endpoint.name }, (performance.now() - started) / 1000);
+  };
+}
+
+async function answerOrRefuse(
+  endpoint: Endpoint,
+  request: AdmissionRequest,
+  signal: AbortSignal,
+  log: Log,
+): Promise<ReviewResponse> {
+  try {
+    return await endpoint.answer(request, signal);
+  } catch (thrown) {
+    const { kind, namespace, name } = request;
+    log.error("admission not decided", { webhook: endpoint.name, kind, namespace, name, error: messageOf(thrown) });
+    return errored(request.uid, `entrepot could not decide: ${messageOf(thrown)}`);
+  }
+}

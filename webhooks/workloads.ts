@@ -1,0 +1,121 @@
+import type { Operation } from "fast-json-patch";
+import type { Clock } from "../adapters/clock.ts";
+import { type Conclusion, conclude } from "../core/admission/conclude.ts";
+import { annotationPatch, imagePatch } from "../core/admission/patch.ts";
+import { isUnchanged } from "../core/admission/plan.ts";
+import { type AdmissionRequest, fieldsOf, stringMap } from "../core/admission/request.ts";
+import { objectAt, type WorkloadKind, workloadKind } from "../core/admission/workload.ts";
+import { CACHE_ANNOTATION } from "../core/cache/record.ts";
+import { pinned } from "../core/image/reference.ts";
+import { desiredAnnotation } from "./annotate.ts";
+import { Case, type CaseTools, type Phase, type PullIdentity, type Snapshot } from "./case.ts";
+import type { Judge, Judgement } from "./judge.ts";
+import { ownerFacts } from "./owners.ts";
+import { allowed, denied, type ReviewResponse } from "./review.ts";
+
+export interface WorkloadTools extends CaseTools {
+  readonly judge: Judge;
+  readonly clock: Clock;
+}
+
+function pullIdentity(request: AdmissionRequest, kind: WorkloadKind): PullIdentity {
+  const podSpec = objectAt(request.object, kind.podSpec);
+  const account = podSpec?.["serviceAccountName"];
+  const secrets = podSpec?.["imagePullSecrets"];
+  const names = (Array.isArray(secrets) ? secrets : []).map((entry) => fieldsOf(entry)?.["name"]);
+  return {
+    namespace: request.namespace,
+    serviceAccountName: typeof account === "string" && account !== "" ? account : "default",
+    imagePullSecrets: names.filter((name): name is string => typeof name === "string"),
+  };
+}
+
+/** Requests on which there is nothing to decide. */
+function isExempt(request: AdmissionRequest, kind: WorkloadKind | undefined): boolean {
+  if (request.operation === "DELETE" || request.operation === "CONNECT") return true;
+  if (fieldsOf(request.object["metadata"])?.["deletionTimestamp"] !== undefined) return true; // it only loses finalizers now
+  return kind === undefined || (request.subResource !== "" && !kind.subresources.includes(request.subResource));
+}
+
+function annotationOf(object: Readonly<Record<string, unknown>> | undefined): string | undefined {
+  return stringMap(fieldsOf(object?.["metadata"])?.["annotations"])[CACHE_ANNOTATION];
+}
+
+/** Admission of workloads: the mutating webhook seals and pins, the validating one decides about what is left after all mutators. */
+export class Workloads {
+  readonly #tools: WorkloadTools;
+
+  constructor(tools: WorkloadTools) {
+    this.#tools = tools;
+  }
+
+  /** Answers `/mutations`. It never refuses because of a verdict: a later mutator may still change the image, the validating webhook sees the last word. */
+  async mutate(request: AdmissionRequest, snapshot: Snapshot, signal: AbortSignal): Promise<ReviewResponse> {
+    const kind = workloadKind(request.group, request.kind);
+    if (kind === undefined || isExempt(request, kind)) return allowed(request.uid, [], []);
+    const at = this.#case(request, kind, "mutate", snapshot, signal);
+    if (this.#nothingNew(at, kind)) return allowed(request.uid, [], []);
+    const judgement = await this.#tools.judge.judge(at, kind);
+    const annotation = await desiredAnnotation(judgement, at, this.#tools.memory);
+    const patch = [...annotationPatch(request.object, annotation), ...pins(judgement, kind, snapshot)];
+    return allowed(request.uid, [], patch);
+  }
+
+  /** Answers `/validations`, independently of what the mutating webhook did. */
+  async validate(request: AdmissionRequest, snapshot: Snapshot, signal: AbortSignal): Promise<ReviewResponse> {
+    const kind = workloadKind(request.group, request.kind);
+    if (kind === undefined || isExempt(request, kind)) return allowed(request.uid, [], []);
+    const at = this.#case(request, kind, "validate", snapshot, signal);
+    this.#teachOwners(request, snapshot);
+    if (isUnchanged(at.request, kind)) return allowed(request.uid, [], []);
+    const judgement = await this.#tools.judge.judge(at, kind);
+    const mustPin =
+      kind.kind === "Pod" ? snapshot.config.resolveDigests !== "off" : snapshot.config.resolveDigests === "all";
+    const conclusion = conclude(judgement.results, judgement.invalid, snapshot.config, mustPin);
+    this.#report(request, conclusion);
+    if (conclusion.errors !== undefined)
+      return denied(request.uid, `validation failed: ${conclusion.errors}`, conclusion.warnings);
+    return allowed(request.uid, conclusion.warnings, []);
+  }
+
+  /** An UPDATE that changes neither image nor annotation: nothing is opened, nobody is asked (design D6). */
+  #nothingNew(at: Case, kind: WorkloadKind): boolean {
+    const sameAnnotation = !at.snapshot.config.cacheEnabled || annotationOf(at.request.oldObject) === at.annotation;
+    return sameAnnotation && isUnchanged(at.request, kind);
+  }
+
+  #case(request: AdmissionRequest, kind: WorkloadKind, phase: Phase, snapshot: Snapshot, signal: AbortSignal): Case {
+    const identity = pullIdentity(request, kind);
+    const restarted = request.operation === "UPDATE" && kind.kind !== "Pod" && !isUnchanged(request, kind);
+    return new Case(
+      { request, phase, snapshot, now: this.#tools.clock.now(), signal, identity, restarted },
+      this.#tools,
+    );
+  }
+
+  /** What was just admitted is what its children will ask for: this replica need not read it from the API server. */
+  #teachOwners(request: AdmissionRequest, snapshot: Snapshot): void {
+    const uid = fieldsOf(request.object["metadata"])?.["uid"];
+    if (!snapshot.config.cacheEnabled || request.dryRun || request.kind === "Pod" || typeof uid !== "string") return;
+    this.#tools.memory.owners.set(uid, ownerFacts(request.object["metadata"]));
+  }
+
+  #report(request: AdmissionRequest, { errors, warnings }: Conclusion): void {
+    if (errors === undefined && warnings.length === 0) return;
+    const { kind, namespace, name, operation, dryRun } = request;
+    const outcome = errors === undefined ? "warned" : "denied";
+    this.#tools.log.info("admission", { outcome, kind, namespace, name, operation, dryRun, errors, warnings });
+  }
+}
+
+/** Digests go onto Pods at creation, never into a template (design D5), unless the configuration says `all`. */
+function pins(judgement: Judgement, kind: WorkloadKind, snapshot: Snapshot): readonly Operation[] {
+  const { resolveDigests } = snapshot.config;
+  const wanted = resolveDigests === "all" || (resolveDigests === "pods" && kind.kind === "Pod");
+  if (!wanted || judgement.unchanged) return [];
+  return judgement.results.flatMap(({ task, digest }) =>
+    digest === undefined || task.reference.digest !== undefined
+      ? []
+      : [imagePatch(task.path, pinned(task.reference, digest))],
+  );
+}

@@ -1,0 +1,187 @@
+import type { Clock } from "../adapters/clock.ts";
+import { Informer } from "../adapters/kube/informer.ts";
+import type { KubeMetrics } from "../adapters/kube/metrics.ts";
+import { Resources } from "../adapters/kube/resources.ts";
+import type { KubeClient, KubeObject } from "../adapters/kube/types.ts";
+import type { Log } from "../adapters/telemetry/log.ts";
+import { readConfig } from "../core/admission/config.ts";
+import { type Keyring, parseKeyring } from "../core/cache/keyring.ts";
+import { Sealer } from "../core/cache/seal.ts";
+import { messageOf } from "../core/errors.ts";
+import { compilePolicy, keepLastGood, type SecretLookup } from "../core/policy/compile.ts";
+import type { CompiledPolicy } from "../core/policy/types.ts";
+import { CLUSTER_IMAGE_POLICIES, type ClusterImagePolicyObject } from "../crds/index.ts";
+import type { Snapshot } from "./case.ts";
+
+export const CONFIG_MAP = "config-policy-controller";
+export const CERTIFICATE_SECRET = "webhook-certs";
+export const SEAL_SECRET = "entrepot-seal-keys";
+
+interface SecretObject extends KubeObject {
+  readonly data?: Readonly<Record<string, string>>;
+}
+
+interface ConfigMapObject extends KubeObject {
+  readonly data?: Readonly<Record<string, string>>;
+}
+
+type PolicyObject = KubeObject & ClusterImagePolicyObject;
+
+export interface WorldOptions {
+  readonly client: KubeClient;
+  readonly namespace: string;
+  readonly metrics: KubeMetrics;
+  readonly log: Log;
+  readonly clock: Clock;
+  /** Called after the keyring changed. */
+  readonly onKeyring: () => void;
+  /** Called after anything changed that a readiness or certificate check may look at. */
+  readonly onChange: () => void;
+}
+
+/**
+ * What the webhook knows of the cluster, kept true by informers and handed out as immutable snapshots. There is no snapshot
+ * until every part has been read once: until then nothing is admitted (design D7).
+ */
+export class World {
+  readonly #options: WorldOptions;
+  readonly #policies: Informer<PolicyObject>;
+  readonly #secrets: Informer<SecretObject>;
+  readonly #config: Informer<ConfigMapObject>;
+  #cluster: string | undefined;
+  #compiled: ReadonlyMap<string, CompiledPolicy> = new Map();
+  #problems: ReadonlyMap<string, string> = new Map();
+  #keyringText: string | undefined;
+  #sealer: Sealer | undefined;
+  #snapshot: Snapshot | undefined;
+  #rebuilding: Promise<void> = Promise.resolve();
+  #queued = false;
+
+  constructor(options: WorldOptions) {
+    const { client, namespace, metrics, log } = options;
+    const common = { client, metrics, log };
+    this.#options = options;
+    this.#policies = new Informer({ ...common, resource: CLUSTER_IMAGE_POLICIES });
+    this.#secrets = new Informer({ ...common, resource: Resources.secrets, scope: { namespace } });
+    const scope = { namespace, fieldSelector: `metadata.name=${CONFIG_MAP}` };
+    this.#config = new Informer({ ...common, resource: Resources.configMaps, scope });
+  }
+
+  /** Keeps the snapshot true until `signal` aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    const rebuild = () => this.#rebuild();
+    this.#policies.subscribe(rebuild);
+    this.#secrets.subscribe(rebuild);
+    this.#config.subscribe(rebuild);
+    const informers = [this.#policies, this.#secrets, this.#config];
+    for (const { synced } of informers) synced.then(rebuild, () => undefined); // it rejects only at the end
+    const running = [...informers.map((informer) => informer.run(signal)), this.#identify(signal)];
+    await Promise.all(running);
+  }
+
+  /** The present snapshot, or undefined while some part was never read. */
+  current(): Snapshot | undefined {
+    return this.#snapshot;
+  }
+
+  /** Why there is no snapshot yet, for readiness. */
+  missing(): string | undefined {
+    if (this.#snapshot !== undefined) return undefined;
+    if (this.#cluster === undefined) return "the kube-system namespace has not been read yet";
+    if (!this.#policies.hasSynced || !this.#secrets.hasSynced || !this.#config.hasSynced)
+      return "policies, Secrets and config have not all been listed yet";
+    return `Secret ${this.#options.namespace}/${SEAL_SECRET} has no usable keyring yet: the operator creates it`;
+  }
+
+  /** What this replica enforces, by policy UID: the operator turns a policy Ready when every replica reports its generation (design D8). */
+  report(): { readonly policies: Readonly<Record<string, object>> } {
+    const policies: Record<string, object> = {};
+    for (const { uid, name, generation, hash } of this.#snapshot?.policies ?? []) {
+      const problem = this.#problems.get(uid);
+      policies[uid] = { name, generation, hash, ...(problem !== undefined && { problem }) };
+    }
+    return { policies };
+  }
+
+  /** The raw data of one Secret of the system namespace. */
+  secret(name: string): Readonly<Record<string, Uint8Array>> | undefined {
+    const data = this.#secrets.get(`${this.#options.namespace}/${name}`)?.data;
+    return data && Object.fromEntries(Object.entries(data).map(([key, value]) => [key, Buffer.from(value, "base64")]));
+  }
+
+  async #identify(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted && this.#cluster === undefined) {
+      try {
+        const system = await this.#options.client.get(Resources.namespaces, "kube-system", { signal });
+        this.#cluster = system.metadata.uid;
+        this.#rebuild();
+      } catch (thrown) {
+        this.#options.log.warn("namespace kube-system not read, trying again", { error: messageOf(thrown) });
+        await this.#options.clock.sleep(1_000, signal);
+      }
+    }
+  }
+
+  #rebuild(): void {
+    if (this.#queued) return;
+    this.#queued = true;
+    this.#rebuilding = this.#rebuilding.then(async () => {
+      this.#queued = false;
+      try {
+        await this.#build();
+      } catch (thrown) {
+        this.#options.log.error("snapshot not rebuilt: the last one goes on deciding", { error: messageOf(thrown) });
+      }
+      this.#options.onChange();
+    });
+  }
+
+  async #build(): Promise<void> {
+    if (!this.#policies.hasSynced || !this.#secrets.hasSynced || !this.#config.hasSynced) return;
+    await this.#loadKeyring();
+    this.#compile();
+    const { config, problems } = readConfig(this.#config.get(`${this.#options.namespace}/${CONFIG_MAP}`)?.data);
+    for (const problem of problems)
+      this.#options.log.warn("config-policy-controller has an unusable value", { problem });
+    if (this.#cluster === undefined || this.#sealer === undefined) return;
+    this.#snapshot = Object.freeze({
+      policies: [...this.#compiled.values()],
+      config,
+      sealer: this.#sealer,
+      cluster: this.#cluster,
+    });
+  }
+
+  async #loadKeyring(): Promise<void> {
+    const bytes = this.secret(SEAL_SECRET)?.["jwks.json"];
+    const text = bytes === undefined ? undefined : Buffer.from(bytes).toString("utf8");
+    if (text === undefined || text === this.#keyringText) return;
+    let keyring: Keyring;
+    try {
+      keyring = parseKeyring(text);
+    } catch (thrown) {
+      this.#options.log.error("seal keyring not usable: the last one stays", { error: messageOf(thrown) });
+      return;
+    }
+    this.#sealer = await Sealer.create(keyring);
+    this.#keyringText = text;
+    this.#options.onKeyring();
+  }
+
+  #compile(): void {
+    const secrets: SecretLookup = (name) => this.secret(name);
+    const problems = new Map<string, string>();
+    const compiled = this.#policies.list().map((policy) => {
+      const now = compilePolicy(policy, secrets);
+      const kept = keepLastGood(this.#compiled.get(now.uid), now);
+      if (now.problem !== undefined) {
+        problems.set(now.uid, now.problem);
+        const fields = { policy: now.name, problem: now.problem, lastGood: kept !== now };
+        this.#options.log.warn("policy does not compile", fields);
+      }
+      return [now.uid, kept] as const;
+    });
+    this.#problems = problems;
+    this.#compiled = new Map(compiled.sort(([, a], [, b]) => (a.name < b.name ? -1 : 1)));
+  }
+}
