@@ -1,0 +1,33 @@
+import { createHash } from "node:crypto";
+import { backendObjects } from "./backend.ts";
+import { gatewayObjects } from "./gateway.ts";
+import { APPLIED_ANNOTATION } from "./labels.ts";
+import type { InClusterSpec, Installation, Manifest, RegistryIdentity, Upstream } from "./types.ts";
+
+/** Identifies an object among those of one installation. */
+export function manifestKey(object: { readonly kind: string; readonly metadata: { readonly name: string } }): string {
+  return `${object.kind}/${object.metadata.name}`;
+}
+
+function stamped(manifest: Manifest): Manifest {
+  const hash = createHash("sha256").update(JSON.stringify(manifest)).digest("hex").slice(0, 32);
+  return {
+    ...manifest,
+    metadata: { ...manifest.metadata, annotations: { ...manifest.metadata.annotations, [APPLIED_ANNOTATION]: hash } },
+  };
+}
+
+/**
+ * Everything that should exist for one in-cluster CacheRegistry: the gateway, and one proxy per used upstream (design D9), in the
+ * order in which to apply them. Deterministic: equal input, equal objects.
+ */
+export function desiredObjects(
+  registry: RegistryIdentity,
+  spec: InClusterSpec,
+  upstreams: readonly Upstream[],
+  installation: Installation,
+): readonly Manifest[] {
+  const ordered = [...upstreams].sort((a, b) => (a.host < b.host ? -1 : 1));
+  const backends = ordered.flatMap((upstream) => backendObjects(registry, spec, upstream, installation));
+  return [...backends, ...gatewayObjects(registry, spec, installation)].map(stamped);
+}

@@ -1,0 +1,48 @@
+import { createHash } from "node:crypto";
+import { stringify } from "yaml";
+import type { Upstream } from "./types.ts";
+import { upstreamUrl } from "./upstream.ts";
+
+/** Where the proxy listens, and where it reports metrics. */
+export const DISTRIBUTION_PORT = 5000;
+export const DISTRIBUTION_METRICS_PORT = 5001;
+/** Where the proxy finds its configuration and keeps what it cached. */
+export const CONFIG_DIRECTORY = "/etc/distribution";
+export const DATA_DIRECTORY = "/var/lib/registry";
+
+/**
+ * The `config.yml` of a CNCF distribution v3.1 registry that proxies one upstream (configuration reference: "proxy", "storage",
+ * "health"). Every string is double-quoted, so no credential can be read as YAML. Deterministic: equal input, equal bytes.
+ * `ttl` is a Go duration; `0s` keeps content for ever, none is distribution's seven days.
+ */
+export function distributionConfig(upstream: Upstream, ttl?: string): string {
+  const config = {
+    version: "0.1",
+    log: { level: "info", formatter: "json", accesslog: { disabled: false } },
+    storage: {
+      filesystem: { rootdirectory: DATA_DIRECTORY },
+      delete: { enabled: true }, // expiry deletes, and is refused without it
+      redirect: { disable: true }, // nodes reach the gateway only, never the storage
+      cache: { blobdescriptor: "inmemory" },
+    },
+    http: {
+      addr: `:${DISTRIBUTION_PORT}`,
+      draintimeout: "20s",
+      debug: { addr: `:${DISTRIBUTION_METRICS_PORT}`, prometheus: { enabled: true, path: "/metrics" } },
+    },
+    health: { storagedriver: { enabled: true, interval: "10s", threshold: 3 } },
+    proxy: {
+      remoteurl: upstreamUrl(upstream),
+      ...(upstream.credentials && { username: upstream.credentials.username, password: upstream.credentials.password }),
+      ...(ttl !== undefined && { ttl }),
+    },
+  };
+  return stringify(config, { defaultStringType: "QUOTE_DOUBLE", defaultKeyType: "PLAIN", lineWidth: 0 });
+}
+
+/** A short name for the content of files: a Pod template that carries it rolls when the content changes. The content can't be got back from it. */
+export function contentHash(files: Readonly<Record<string, string>>): string {
+  const hash = createHash("sha256");
+  for (const name of Object.keys(files).sort()) hash.update(JSON.stringify([name, files[name]]));
+  return hash.digest("hex").slice(0, 32);
+}

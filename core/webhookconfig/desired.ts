@@ -1,0 +1,133 @@
+import { WORKLOAD_KINDS, type WorkloadKind } from "../admission/workload.ts";
+
+export const ADMISSION_NAME = "policy.sigstore.dev";
+export const POLICY_VALIDATION_NAME = "validating.clusterimagepolicy.sigstore.dev";
+export const INCLUDE_LABEL = "policy.sigstore.dev/include";
+/** The Service in front of the admission server; its name is in the serving certificate. */
+export const WEBHOOK_SERVICE = "webhook";
+
+const ADMISSION_TIMEOUT_SECONDS = 25;
+const POLICY_TIMEOUT_SECONDS = 10;
+
+/** What the configurations depend on. */
+export interface WebhookInput {
+  readonly namespace: string;
+  /** PEM, one certificate or several. */
+  readonly caBundle: string;
+  /** The live uid of the system namespace: the configurations go when it goes, so that no cluster is left with webhooks that nobody answers. */
+  readonly namespaceUid: string;
+}
+
+/** A Mutating- or ValidatingWebhookConfiguration with every field that the API server would default, so that live ones compare exactly. */
+export interface WebhookConfiguration {
+  readonly apiVersion: "admissionregistration.k8s.io/v1";
+  readonly kind: "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration";
+  readonly metadata: {
+    readonly name: string;
+    readonly labels: Readonly<Record<string, string>>;
+    readonly ownerReferences: readonly {
+      readonly apiVersion: string;
+      readonly kind: string;
+      readonly name: string;
+      readonly uid: string;
+    }[];
+  };
+  readonly webhooks: readonly Readonly<Record<string, unknown>>[];
+}
+
+function workloadRules(kinds: readonly WorkloadKind[]): readonly object[] {
+  const groups = [...new Set(kinds.map((kind) => kind.group))];
+  return groups.map((group) => {
+    const rows = kinds.filter((kind) => kind.group === group);
+    return {
+      apiGroups: [group],
+      apiVersions: [...new Set(rows.flatMap((row) => row.versions))],
+      operations: ["CREATE", "UPDATE"],
+      resources: rows.flatMap((row) => [row.plural, ...row.subresources.map((part) => `${row.plural}/${part}`)]),
+      scope: "Namespaced",
+    };
+  });
+}
+
+function webhook(input: WebhookInput, name: string, path: string): Readonly<Record<string, unknown>> {
+  return {
+    name,
+    admissionReviewVersions: ["v1"],
+    clientConfig: {
+      caBundle: Buffer.from(input.caBundle, "utf8").toString("base64"),
+      service: { namespace: input.namespace, name: WEBHOOK_SERVICE, path, port: 443 },
+    },
+    failurePolicy: "Fail",
+    matchPolicy: "Equivalent",
+    sideEffects: "None",
+    objectSelector: {},
+  };
+}
+
+/**
+ * Namespaces opt in by label, except ours and kube-system, which never do: with all replicas gone nothing there could come back
+ * through a webhook that needs them (design D16).
+ */
+function optedIn(namespace: string): object {
+  return {
+    matchExpressions: [
+      { key: INCLUDE_LABEL, operator: "In", values: ["true"] },
+      { key: "kubernetes.io/metadata.name", operator: "NotIn", values: [namespace, "kube-system"] },
+    ],
+  };
+}
+
+/** The three webhook configurations (reference: policy-controller's config/500 and 501), from the table of workload kinds. */
+export function webhookConfigurations(
+  input: WebhookInput,
+  kinds: readonly WorkloadKind[] = WORKLOAD_KINDS,
+): readonly WebhookConfiguration[] {
+  const metadata = (name: string) => ({
+    name,
+    labels: {
+      "app.kubernetes.io/name": "entrepot",
+      "app.kubernetes.io/component": "webhook",
+      "app.kubernetes.io/managed-by": "entrepot",
+    },
+    ownerReferences: [{ apiVersion: "v1", kind: "Namespace", name: input.namespace, uid: input.namespaceUid }],
+  });
+  const apiVersion = "admissionregistration.k8s.io/v1" as const;
+  const admission = {
+    rules: workloadRules(kinds),
+    namespaceSelector: optedIn(input.namespace),
+    timeoutSeconds: ADMISSION_TIMEOUT_SECONDS,
+  };
+  const policies = {
+    rules: [
+      {
+        apiGroups: ["policy.sigstore.dev"],
+        apiVersions: ["v1alpha1", "v1beta1"],
+        operations: ["CREATE", "UPDATE"],
+        resources: ["clusterimagepolicies", "trustroots"],
+        scope: "Cluster",
+      },
+    ],
+    namespaceSelector: {},
+    timeoutSeconds: POLICY_TIMEOUT_SECONDS,
+  };
+  return [
+    {
+      apiVersion,
+      kind: "MutatingWebhookConfiguration",
+      metadata: metadata(ADMISSION_NAME),
+      webhooks: [{ ...webhook(input, ADMISSION_NAME, "/mutations"), ...admission, reinvocationPolicy: "IfNeeded" }],
+    },
+    {
+      apiVersion,
+      kind: "ValidatingWebhookConfiguration",
+      metadata: metadata(ADMISSION_NAME),
+      webhooks: [{ ...webhook(input, ADMISSION_NAME, "/validations"), ...admission }],
+    },
+    {
+      apiVersion,
+      kind: "ValidatingWebhookConfiguration",
+      metadata: metadata(POLICY_VALIDATION_NAME),
+      webhooks: [{ ...webhook(input, POLICY_VALIDATION_NAME, "/validating"), ...policies }],
+    },
+  ];
+}

@@ -1,0 +1,42 @@
+import type { Clock } from "../../adapters/clock.ts";
+import type { KubeClient } from "../../adapters/kube/types.ts";
+import { type Condition, findCondition } from "../../core/conditions.ts";
+import { WEBHOOK_SERVICE } from "../../core/webhookconfig/desired.ts";
+import { CLUSTER_IMAGE_POLICIES, type ClusterImagePolicyObject, CONDITION } from "../../crds/index.ts";
+import { type Events, noteReadiness } from "../events.ts";
+import type { PoliciesPage } from "../pages/documents.ts";
+import { readyEndpoints } from "../pages/endpoints.ts";
+import type { StatusPages } from "../pages/poll.ts";
+import type { EndpointSliceObject, Objects } from "../resources.ts";
+import type { Reconcile } from "../runtime/controller.ts";
+import { writeStatus } from "../status.ts";
+import { decidePolicyStatus } from "./decide.ts";
+
+/** What the reconciler of ClusterImagePolicies works with. */
+export interface ClusterImagePolicyDependencies {
+  readonly client: Pick<KubeClient, "applyStatus">;
+  readonly policies: Objects<ClusterImagePolicyObject>;
+  readonly endpointSlices: Objects<EndpointSliceObject>;
+  readonly pages: Pick<StatusPages<PoliciesPage>, "ask">;
+  readonly statusPort: number;
+  readonly events: Events;
+  readonly clock: Clock;
+  readonly intervals: { readonly pendingMs: number; readonly healthyMs: number };
+}
+
+/** Reconciles ClusterImagePolicies: Ready when, and only when, every webhook replica enforces the current generation (design D8). */
+export function clusterImagePolicyReconciler(dependencies: ClusterImagePolicyDependencies): Reconcile {
+  const { client, clock, events, intervals } = dependencies;
+  return async (key, signal) => {
+    const policy = dependencies.policies.get(key);
+    if (policy === undefined || policy.metadata.deletionTimestamp !== undefined) return {};
+    const endpoints = readyEndpoints(dependencies.endpointSlices, WEBHOOK_SERVICE, dependencies.statusPort);
+    const status = decidePolicyStatus(policy, await dependencies.pages.ask(endpoints, signal), clock.now());
+    const after = (status.conditions ?? []) as readonly Condition[];
+    if (await writeStatus(client, CLUSTER_IMAGE_POLICIES, policy, status, signal)) {
+      noteReadiness(events, policy, policy.status?.conditions as readonly Condition[] | undefined, after);
+    }
+    const isReady = findCondition(after, CONDITION.Ready)?.status === "True";
+    return { requeueAfterMs: isReady ? intervals.healthyMs : intervals.pendingMs };
+  };
+}

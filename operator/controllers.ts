@@ -1,0 +1,111 @@
+import type { Clock } from "../adapters/clock.ts";
+import type { KubeClient } from "../adapters/kube/types.ts";
+import type { Log } from "../adapters/telemetry/log.ts";
+import type { Installation, Upstream } from "../core/cacheregistry/types.ts";
+import { DEFAULT_CERTIFICATE_RULE } from "../core/certificates/decide.ts";
+import { cacheRegistryReconciler } from "./cacheregistry/reconciler.ts";
+import { cacheRuleReconciler } from "./cacherule/reconciler.ts";
+import { certificateReconciler } from "./certificates/reconciler.ts";
+import { clusterImagePolicyReconciler } from "./clusterimagepolicy/reconciler.ts";
+import type { OperatorConfig } from "./config.ts";
+import type { Events } from "./events.ts";
+import { parsePoliciesPage, parseRulesPage, type RulesPage } from "./pages/documents.ts";
+import type { FetchPage } from "./pages/fetch.ts";
+import { StatusPages } from "./pages/poll.ts";
+import { InClusterProvider, type InClusterWorld } from "./providers/incluster.ts";
+import type { Providers } from "./providers/provider.ts";
+import { UpstreamHealthCache } from "./providers/upstream-health.ts";
+import { probeUpstream } from "./providers/upstream-probe.ts";
+import { runController } from "./runtime/controller.ts";
+import type { RuntimeMetrics } from "./runtime/metrics.ts";
+import { WorkQueue } from "./runtime/workqueue.ts";
+import { sealKeyReconciler } from "./sealkeys/reconciler.ts";
+import { connectTriggers, type Queues, upstreamChanged } from "./triggers.ts";
+import { webhookConfigurationReconciler } from "./webhookconfigurations/reconciler.ts";
+import type { World } from "./world.ts";
+
+/** What the controllers share. */
+export interface Surroundings {
+  readonly client: KubeClient;
+  readonly config: OperatorConfig;
+  readonly installation: Installation;
+  readonly world: World;
+  readonly events: Events;
+  readonly fetchPage: FetchPage;
+  readonly metrics: RuntimeMetrics;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** The pages of every registry's gateways: one poller each, since a page says which registry it is of. */
+function gatewayPages(fetchPage: FetchPage, clock: Clock) {
+  const pollers = new Map<string, StatusPages<RulesPage>>();
+  return (registry: string): StatusPages<RulesPage> => {
+    const known = pollers.get(registry);
+    if (known !== undefined) return known;
+    const poller = new StatusPages("/-/rules", (document) => parseRulesPage(document, registry), fetchPage, clock);
+    pollers.set(registry, poller);
+    return poller;
+  };
+}
+
+function reconcilers(surroundings: Surroundings, queues: Queues, signal: AbortSignal) {
+  const { client, config, installation, world, events, fetchPage, clock, log } = surroundings;
+  const { namespace, pagesPort: statusPort, healthyMs, unhealthyMs, pendingMs } = config;
+  const { rules, registries, secrets, deployments, endpointSlices, policies } = world;
+  const pagesOf = gatewayPages(fetchPage, clock);
+  const onChange = ({ host }: Upstream) => upstreamChanged(world, queues, host);
+  const health = new UpstreamHealthCache({ probe: probeUpstream, healthyMs, unhealthyMs, clock, signal, onChange });
+  const askGateways: InClusterWorld["askGateways"] = (registry, endpoints, stop) =>
+    pagesOf(registry).ask(endpoints, stop);
+  const inCluster = new InClusterProvider({ namespace, statusPort, deployments, endpointSlices, askGateways });
+  const providers: Providers = new Map([[inCluster.name, inCluster]]);
+  const configurations = () => world.webhookConfigurations();
+  const intervals = { healthyMs, unhealthyMs, pendingMs };
+  const common = { client, namespace, secrets, clock, log, events, intervals };
+  const policyPages = new StatusPages("/-/policies", parsePoliciesPage, fetchPage, clock);
+  const sealRule = { rotateAfterSeconds: config.rotateSealKeysSeconds, keepRetiredSeconds: config.keepSealKeysSeconds };
+  return {
+    registries: cacheRegistryReconciler({
+      ...common,
+      installation,
+      registries,
+      rules,
+      deployments,
+      health,
+      managed: () => world.managed(),
+    }),
+    rules: cacheRuleReconciler({ ...common, rules, registries, providers, health }),
+    policies: clusterImagePolicyReconciler({ ...common, policies, endpointSlices, statusPort, pages: policyPages }),
+    certificates: certificateReconciler({
+      ...common,
+      configurations,
+      configurationCount: world.configurations.length,
+      rule: DEFAULT_CERTIFICATE_RULE,
+    }),
+    webhooks: webhookConfigurationReconciler({ ...common, configurations }),
+    sealKeys: sealKeyReconciler({ ...common, rule: sealRule }),
+  };
+}
+
+/** Runs every controller until `signal` aborts, and resolves when their work has stopped. `world` must be synced. */
+export async function runControllers(surroundings: Surroundings, signal: AbortSignal): Promise<void> {
+  const { metrics, clock, log } = surroundings;
+  const queue = (name: string) => new WorkQueue({ name, metrics, clock });
+  const queues = {
+    registries: queue("cacheregistry"),
+    rules: queue("cacherule"),
+    policies: queue("clusterimagepolicy"),
+    certificates: queue("certificates"),
+    webhooks: queue("webhookconfigurations"),
+    sealKeys: queue("sealkeys"),
+  };
+  const workers = { registries: 2, rules: 4, policies: 2, certificates: 1, webhooks: 1, sealKeys: 1 } as const;
+  const all = reconcilers(surroundings, queues, signal);
+  const names = Object.keys(queues) as readonly (keyof typeof queues)[];
+  const running = names.map((name) =>
+    runController({ queue: queues[name], reconcile: all[name], workers: workers[name], metrics, clock, log }, signal),
+  );
+  connectTriggers(surroundings.world, queues);
+  await Promise.all(running);
+}

@@ -1,0 +1,39 @@
+import type { EventRecorder } from "../adapters/kube/events.ts";
+import type { KubeObject } from "../adapters/kube/types.ts";
+import { type Condition, findCondition } from "../core/conditions.ts";
+import { CONDITION, REASON } from "../crds/index.ts";
+
+/** What the reconcilers need of the recorder. */
+export type Events = Pick<EventRecorder, "record">;
+
+const EXPECTED: readonly string[] = [
+  REASON.Suspended,
+  REASON.Deleting,
+  REASON.WaitingForWebhooks,
+  REASON.GatewayNotReady,
+];
+
+/** Notes a change of the condition Ready: its status or its reason. At rest nothing is noted. */
+export function noteReadiness(
+  events: Events,
+  object: KubeObject,
+  before: readonly Condition[] | undefined,
+  after: readonly Condition[] | undefined,
+): void {
+  const now = findCondition(after, CONDITION.Ready);
+  const then = findCondition(before, CONDITION.Ready);
+  if (
+    now === undefined ||
+    now.reason === REASON.Progressing ||
+    (then?.status === now.status && then.reason === now.reason)
+  )
+    return;
+  const isGood = (now.status === "True" && now.reason !== REASON.ServingFromCache) || EXPECTED.includes(now.reason);
+  events.record({
+    regarding: object,
+    type: isGood ? "Normal" : "Warning",
+    reason: now.reason,
+    action: "Reconcile",
+    note: now.message,
+  });
+}

@@ -1,0 +1,119 @@
+import type { Change } from "../adapters/kube/store.ts";
+import type { KubeObject } from "../adapters/kube/types.ts";
+import { gatewayName } from "../core/cacheregistry/names.ts";
+import { conditionIsTrue } from "../core/cacherule/servable.ts";
+import { normaliseHost } from "../core/image/reference.ts";
+import { WEBHOOK_SERVICE } from "../core/webhookconfig/desired.ts";
+import { type CacheRuleObject, CONDITION } from "../crds/index.ts";
+import { CERTIFICATES_SECRET } from "./certificates/reconciler.ts";
+import { SERVICE_NAME_LABEL } from "./pages/endpoints.ts";
+import type { DeploymentObject, SecretObject } from "./resources.ts";
+import type { WorkQueue } from "./runtime/workqueue.ts";
+import { SEAL_KEYS_SECRET } from "./sealkeys/reconciler.ts";
+import type { World } from "./world.ts";
+
+/** One queue per reconciler. Those of singletons take any key. */
+export type Queues = Readonly<
+  Record<"registries" | "rules" | "policies" | "certificates" | "webhooks" | "sealKeys", Pick<WorkQueue, "add">>
+>;
+
+export const SINGLETON = "singleton";
+
+function specChanged({ before, after }: Change<KubeObject>): boolean {
+  return (
+    before === undefined ||
+    after === undefined ||
+    before.metadata.uid !== after.metadata.uid ||
+    before.metadata.generation !== after.metadata.generation ||
+    before.metadata.deletionTimestamp !== after.metadata.deletionTimestamp
+  );
+}
+
+function ownerName(object: KubeObject | undefined): string | undefined {
+  return object?.metadata.ownerReferences?.find(({ kind }) => kind === "CacheRegistry")?.name;
+}
+
+/** Says which keys are due when an upstream began or ceased to answer: its rules, and the registries. */
+export function upstreamChanged(world: World, queues: Queues, host: string): void {
+  for (const { metadata } of world.registries.list()) queues.registries.add(metadata.name);
+  for (const { metadata, spec } of world.rules.list()) {
+    if (normaliseHost(spec.source.split("/", 1)[0] ?? "") === host) queues.rules.add(metadata.name);
+  }
+}
+
+/** Says which keys are due when something changes. Handlers only add keys: what happened is read anew by the reconcilers. */
+export function connectTriggers(world: World, queues: Queues): void {
+  const rulesOf = (registry: string, wanted: (rule: CacheRuleObject) => boolean = () => true) => {
+    for (const rule of world.rules.list())
+      if (rule.spec.registryRef.name === registry && wanted(rule)) queues.rules.add(rule.metadata.name);
+  };
+  const allRegistries = () => {
+    for (const { metadata } of world.registries.list()) queues.registries.add(metadata.name);
+  };
+
+  world.rules.subscribe((change) => {
+    queues.rules.add(change.key);
+    const rule = change.after ?? change.before;
+    if (rule === undefined || !specChanged(change)) return;
+    queues.registries.add(rule.spec.registryRef.name);
+    // Others may get what this rule held, or had before it lost it.
+    rulesOf(rule.spec.registryRef.name, (other) => !conditionIsTrue(other, CONDITION.Accepted));
+  });
+
+  world.registries.subscribe((change) => {
+    if (!specChanged(change)) return queues.registries.add(change.key);
+    allRegistries(); // two may want the same pull host
+    rulesOf(change.key);
+  });
+
+  world.secrets.subscribe((change) => {
+    const secret: SecretObject | undefined = change.after ?? change.before;
+    const name = secret?.metadata.name;
+    const owner = ownerName(secret);
+    if (name === CERTIFICATES_SECRET) {
+      queues.certificates.add(SINGLETON);
+      queues.webhooks.add(SINGLETON);
+    }
+    if (name === SEAL_KEYS_SECRET) queues.sealKeys.add(SINGLETON);
+    if (owner !== undefined) return queues.registries.add(owner);
+    for (const { metadata, spec } of world.registries.list()) {
+      if (!spec.upstreams?.some(({ credentials }) => credentials?.secretRef?.name === name)) continue;
+      queues.registries.add(metadata.name);
+      rulesOf(metadata.name);
+    }
+  });
+
+  world.deployments.subscribe(({ before, after }) => {
+    const owner = ownerName(after ?? before);
+    if (owner === undefined) return;
+    queues.registries.add(owner);
+    const available = (deployment?: DeploymentObject) => (deployment?.status?.availableReplicas ?? 0) > 0;
+    if (available(before) !== available(after)) rulesOf(owner);
+  });
+
+  for (const informer of world.others) {
+    informer.subscribe(({ before, after }) => {
+      const owner = ownerName(after ?? before);
+      if (owner !== undefined) queues.registries.add(owner);
+    });
+  }
+
+  world.endpointSlices.subscribe(({ before, after }) => {
+    const service = (after ?? before)?.metadata.labels?.[SERVICE_NAME_LABEL];
+    if (service === WEBHOOK_SERVICE)
+      for (const { metadata } of world.policies.list()) queues.policies.add(metadata.name);
+    for (const { metadata } of world.registries.list())
+      if (service === gatewayName(metadata.name)) rulesOf(metadata.name);
+  });
+
+  world.policies.subscribe(({ key }) => queues.policies.add(key));
+
+  for (const informer of world.configurations) {
+    informer.subscribe(() => {
+      queues.webhooks.add(SINGLETON);
+      queues.certificates.add(SINGLETON);
+    });
+  }
+
+  for (const queue of [queues.certificates, queues.webhooks, queues.sealKeys]) queue.add(SINGLETON);
+}

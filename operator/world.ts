@@ -1,0 +1,99 @@
+import { Informer } from "../adapters/kube/informer.ts";
+import type { KubeMetrics } from "../adapters/kube/metrics.ts";
+import { Resources } from "../adapters/kube/resources.ts";
+import type { KubeClient, KubeObject, Resource, Scope } from "../adapters/kube/types.ts";
+import type { Log } from "../adapters/telemetry/log.ts";
+import { MANAGED_SELECTOR } from "../core/cacheregistry/labels.ts";
+import { ADMISSION_NAME, POLICY_VALIDATION_NAME } from "../core/webhookconfig/desired.ts";
+import {
+  CACHE_REGISTRIES,
+  CACHE_RULES,
+  type CacheRegistryObject,
+  type CacheRuleObject,
+  CLUSTER_IMAGE_POLICIES,
+  type ClusterImagePolicyObject,
+} from "../crds/index.ts";
+import { type DeploymentObject, type EndpointSliceObject, MANAGED_RESOURCES, type SecretObject } from "./resources.ts";
+
+export interface WorldOptions {
+  readonly client: Pick<KubeClient, "list" | "watch">;
+  readonly namespace: string;
+  readonly metrics: KubeMetrics;
+  readonly log: Log;
+}
+
+/** What the operator knows of the cluster: one informer per collection, with no more in it than the operator may read. */
+export class World {
+  readonly registries: Informer<CacheRegistryObject>;
+  readonly rules: Informer<CacheRuleObject>;
+  readonly policies: Informer<ClusterImagePolicyObject>;
+  /** All Secrets of the system namespace: users' credentials, the cache's configurations, our keys. */
+  readonly secrets: Informer<SecretObject>;
+  readonly deployments: Informer<DeploymentObject>;
+  readonly endpointSlices: Informer<EndpointSliceObject>;
+  /** The other kinds that are made for CacheRegistries. */
+  readonly others: readonly Informer<KubeObject>[];
+  readonly configurations: readonly Informer<KubeObject>[];
+
+  constructor(options: WorldOptions) {
+    const { namespace, ...common } = options;
+    const informer = <T extends KubeObject>(resource: Resource, scope?: Scope) =>
+      new Informer<T>({ ...common, resource, ...(scope && { scope }) });
+    const named = (resource: Resource, name: string) =>
+      informer<KubeObject>(resource, { fieldSelector: `metadata.name=${name}` });
+    const managed = { namespace, labelSelector: MANAGED_SELECTOR };
+    this.registries = informer(CACHE_REGISTRIES);
+    this.rules = informer(CACHE_RULES);
+    this.policies = informer(CLUSTER_IMAGE_POLICIES);
+    this.secrets = informer(Resources.secrets, { namespace });
+    this.deployments = informer(Resources.deployments, managed);
+    this.endpointSlices = informer(Resources.endpointSlices, { namespace });
+    this.others = MANAGED_RESOURCES.filter(({ kind }) => kind !== "Secret" && kind !== "Deployment").map((resource) =>
+      informer<KubeObject>(resource, managed),
+    );
+    this.configurations = [
+      named(Resources.mutatingWebhookConfigurations, ADMISSION_NAME),
+      named(Resources.validatingWebhookConfigurations, ADMISSION_NAME),
+      named(Resources.validatingWebhookConfigurations, POLICY_VALIDATION_NAME),
+    ];
+  }
+
+  /** Every object made for any CacheRegistry. */
+  managed(): readonly KubeObject[] {
+    return [...this.deployments.list(), ...this.secrets.list(), ...this.others.flatMap((informer) => informer.list())];
+  }
+
+  /** The live webhook configurations of ours. */
+  webhookConfigurations(): readonly KubeObject[] {
+    return this.configurations.flatMap((informer) => informer.list());
+  }
+
+  get #all(): readonly Informer<KubeObject>[] {
+    const { registries, rules, policies, secrets, deployments, endpointSlices, others, configurations } = this;
+    // An informer takes callbacks, so it is invariant in its type; only what does not depend on that is used here.
+    const typed = [
+      registries,
+      rules,
+      policies,
+      secrets,
+      deployments,
+      endpointSlices,
+    ] as unknown as readonly Informer<KubeObject>[];
+    return [...typed, ...others, ...configurations];
+  }
+
+  /** Which collections are not known yet, for the readiness probe. */
+  unsynced(): readonly string[] {
+    return this.#all.filter(({ hasSynced }) => !hasSynced).map(({ resource }) => resource.plural);
+  }
+
+  /** Resolves when everything is known; rejects when the world is stopped before. */
+  async synced(): Promise<void> {
+    await Promise.all(this.#all.map((informer) => informer.synced));
+  }
+
+  /** Keeps the knowledge true until `signal` aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    await Promise.all(this.#all.map((informer) => informer.run(signal)));
+  }
+}
