@@ -1,0 +1,97 @@
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { bin } from "./layout.ts";
+import { apiCertificate, kubeconfigPath } from "./pki.ts";
+import type { DaemonSpec } from "./processes.ts";
+
+/** What the control plane listens on. */
+export interface Endpoints {
+  /** The address that clients use; the certificate names it. */
+  readonly host: string;
+  /** The address that the API server listens on. */
+  readonly bind: string;
+  readonly api: number;
+  readonly etcd: number;
+  readonly etcdPeer: number;
+}
+
+/** Services get addresses from here. */
+export const SERVICE_CIDR = "10.0.0.0/24";
+
+/** A daemon named `name` that logs to `logs/<name>.log` in the state folder and runs the binary of that name. */
+export function daemon(dir: string, name: string, args: readonly string[]): DaemonSpec {
+  return { name, argv: [bin(dir, name), ...args], log: join(dir, `logs/${name}.log`) };
+}
+
+/** etcd without durability: a test cluster lives as long as its machine. */
+export function etcdDaemon(dir: string, on: Endpoints): DaemonSpec {
+  const client = `http://127.0.0.1:${on.etcd}`;
+  const peer = `http://127.0.0.1:${on.etcdPeer}`;
+  return daemon(dir, "etcd", [
+    `--data-dir=${join(dir, "data/etcd")}`,
+    "--unsafe-no-fsync",
+    `--listen-client-urls=${client}`,
+    `--advertise-client-urls=${client}`,
+    `--listen-peer-urls=${peer}`,
+    `--initial-advertise-peer-urls=${peer}`,
+    `--initial-cluster=default=${peer}`,
+    "--log-level=warn",
+  ]);
+}
+
+/** kube-apiserver: RBAC, all default admission plugins (webhooks and policies among them), a certificate that it makes itself. */
+export function apiServerDaemon(dir: string, on: Endpoints): DaemonSpec {
+  return daemon(dir, "kube-apiserver", [
+    `--etcd-servers=http://127.0.0.1:${on.etcd}`,
+    `--bind-address=${on.bind}`,
+    `--advertise-address=${on.host}`,
+    `--secure-port=${on.api}`,
+    `--cert-dir=${join(dir, "pki")}`,
+    `--service-account-key-file=${join(dir, "pki/service-account.pub")}`,
+    `--service-account-signing-key-file=${join(dir, "pki/service-account.key")}`,
+    "--service-account-issuer=https://kubernetes.default.svc",
+    `--token-auth-file=${join(dir, "pki/tokens.csv")}`,
+    "--authorization-mode=Node,RBAC",
+    "--enable-admission-plugins=NodeRestriction",
+    "--allow-privileged=true",
+    `--service-cluster-ip-range=${SERVICE_CIDR}`,
+    "--kubelet-preferred-address-types=InternalIP",
+    `--endpoint-reconciler-type=${on.host.startsWith("127.") ? "none" : "lease"}`, // loopback is no legal endpoint
+    "--profiling=false",
+  ]);
+}
+
+/** kube-controller-manager with all its default controllers; it listens on no port. */
+export function controllerManagerDaemon(dir: string): DaemonSpec {
+  return daemon(dir, "kube-controller-manager", [
+    ...asAdmin(dir),
+    `--service-account-private-key-file=${join(dir, "pki/service-account.key")}`,
+    `--root-ca-file=${apiCertificate(dir)}`,
+    "--secure-port=0",
+  ]);
+}
+
+/** kube-scheduler; it listens on no port. */
+export function schedulerDaemon(dir: string): DaemonSpec {
+  const config = kubeconfigPath(dir, "scheduler");
+  return daemon(dir, "kube-scheduler", [`--kubeconfig=${config}`, "--leader-elect=false", "--secure-port=0"]);
+}
+
+function asAdmin(dir: string): string[] {
+  return [`--kubeconfig=${kubeconfigPath(dir, "admin")}`, "--leader-elect=false"];
+}
+
+/** `count` ports of the loopback address that nobody listens on, all different. */
+export async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, () => {
+      const server = createServer();
+      return new Promise<typeof server>((ready, failed) =>
+        server.once("error", failed).listen(0, "127.0.0.1", () => ready(server)),
+      );
+    }),
+  );
+  const ports = servers.map((server) => (server.address() as { port: number }).port);
+  await Promise.all(servers.map((server) => new Promise((closed) => server.close(closed))));
+  return ports;
+}

@@ -1,0 +1,62 @@
+import { existsSync, readFileSync } from "node:fs";
+import { request as httpRequest } from "node:http";
+import { request as httpsRequest } from "node:https";
+import { setTimeout as delay } from "node:timers/promises";
+import { apiCertificate } from "./pki.ts";
+import { type DaemonSpec, findDaemon } from "./processes.ts";
+
+const POLL_MS = 100;
+const PROBE_MS = 5_000;
+
+/** Waits until `check` holds. Throws with the end of the log when one of `daemons` ends first, or after `deadlineMs`. */
+export async function waitUntil(
+  what: string,
+  check: () => Promise<boolean>,
+  watch: { readonly dir: string; readonly daemons: readonly DaemonSpec[] },
+  deadlineMs = 120_000,
+): Promise<void> {
+  const end = performance.now() + deadlineMs;
+  while (!(await check())) {
+    for (const spec of watch.daemons) if (findDaemon(watch.dir, spec) === undefined) throw new Error(ended(spec));
+    if (performance.now() > end) {
+      throw new Error(
+        `${what} not reached in ${deadlineMs / 1000} s\n${watch.daemons.map((spec) => tail(spec.log, 5)).join("\n")}`,
+      );
+    }
+    await delay(POLL_MS);
+  }
+}
+
+function ended(spec: DaemonSpec): string {
+  return `${spec.name} ended; the end of ${spec.log}:\n${tail(spec.log, 15)}`;
+}
+
+function tail(path: string, lines: number): string {
+  return existsSync(path) ? readFileSync(path, "utf8").trimEnd().split("\n").slice(-lines).join("\n") : "";
+}
+
+/** Whether the API server at `server` is ready and is the one whose certificate lies in `dir`. */
+export function apiReady(dir: string, server: string): Promise<boolean> {
+  const path = apiCertificate(dir);
+  if (!existsSync(path)) return Promise.resolve(false);
+  return answers200(httpsRequest(`${server}/readyz`, { ca: readFileSync(path), timeout: PROBE_MS, agent: false }));
+}
+
+/** Whether a registry answers at `address`: 401 will do. */
+export function registryReady(address: string): Promise<boolean> {
+  return answers200(httpRequest(`http://${address}/v2/`, { timeout: PROBE_MS, agent: false }), 401);
+}
+
+function answers200(request: ReturnType<typeof httpRequest>, alsoGood = 200): Promise<boolean> {
+  return new Promise((done) => {
+    request
+      .once("response", (response) => {
+        response.resume();
+        done(response.statusCode === 200 || response.statusCode === alsoGood);
+      })
+      .once("timeout", () => request.destroy())
+      .once("error", () => done(false))
+      .once("close", () => done(false))
+      .end();
+  });
+}

@@ -1,0 +1,3 @@
+module entrepot.dev/hack/tools/pause
+
+go 1.26.0
