@@ -1,4 +1,6 @@
 # Everything here runs on the Node of package.json; `make help` lists what there is.
+# npm itself runs on the machine's Node: it could not replace the one it runs on.
+MACHINE_PATH := $(PATH)
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -9,8 +11,8 @@ SHELL := /bin/bash
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-zA-Z_-]+:.*?##/ {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-node_modules/.package-lock.json: package.json package-lock.json
-	npm ci --no-audit --no-fund
+node_modules/.package-lock.json: package-lock.json
+	PATH="$(MACHINE_PATH)" npm ci --no-audit --no-fund
 	@touch $@
 
 .PHONY: deps

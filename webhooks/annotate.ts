@@ -1,5 +1,5 @@
 import { fieldsOf, stringMap } from "../core/admission/request.ts";
-import { fitRecords } from "../core/cache/budget.ts";
+import { fitRecords, fits } from "../core/cache/budget.ts";
 import { isUsable } from "../core/cache/freshness.ts";
 import { CACHE_ANNOTATION, type SealedRecords, type VerificationRecord, writeRecords } from "../core/cache/record.ts";
 import type { Digest } from "../core/image/reference.ts";
@@ -79,15 +79,31 @@ export async function desiredAnnotation(judgement: Judgement, at: Case, memory: 
   const sound = own !== undefined && !contradicts(own, judgement);
   if (need.records.size === 0) return sound ? at.annotation : undefined;
   if (sound && holds(own, need, at)) return at.annotation;
-  const fitting = fitRecords(merged(own, need, at), otherAnnotationBytes(at));
-  return fitting === undefined ? undefined : await sealed(fitting, at, memory);
+  return await sealed(merged(own, need, at), otherAnnotationBytes(at), at, memory);
 }
 
-async function sealed(records: SealedRecords, at: Case, memory: Memory): Promise<string> {
-  const text = writeRecords(records);
-  const known = memory.sealed.get(text);
-  if (known !== undefined) return known;
-  const annotation = await at.snapshot.sealer.seal(text);
-  memory.sealed.set(text, annotation);
+/** Names the contents of an annotation, far cheaper than writing it: the Pods of a ReplicaSet all get the same. */
+function fingerprint({ cluster, epoch, records, pins }: SealedRecords): string {
+  const entries = [...records].flatMap(([image, byPolicy]) =>
+    [...byPolicy.values()].map(({ policyUid, policyHash, scope, issued, expires }) =>
+      [image, policyUid, policyHash, scope ?? "", issued, expires].join(" "),
+    ),
+  );
+  return [cluster, epoch, ...entries, ...[...pins].map(([tag, digest]) => `${tag} ${digest}`)].join("\n");
+}
+
+async function sealed(
+  records: SealedRecords,
+  otherBytes: number,
+  at: Case,
+  memory: Memory,
+): Promise<string | undefined> {
+  const key = fingerprint(records);
+  const known = memory.sealed.get(key);
+  if (known !== undefined && fits(known, otherBytes)) return known;
+  const fitting = fitRecords(records, otherBytes);
+  if (fitting === undefined) return undefined;
+  const annotation = await at.snapshot.sealer.seal(writeRecords(fitting));
+  if (fitting === records) memory.sealed.set(key, annotation);
   return annotation;
 }

@@ -23,12 +23,21 @@ function largest(sealed: SealedRecords): string | undefined {
   return sizes.sort((a, b) => b.bytes - a.bytes || (a.image < b.image ? -1 : 1))[0]?.image;
 }
 
+/** Whether a whole annotation fits beside `otherAnnotationBytes` on one object. */
+export function fits(annotation: string, otherAnnotationBytes: number): boolean {
+  return Buffer.byteLength(annotation) <= roomFor(otherAnnotationBytes) + SIGNATURE_ROOM;
+}
+
+function roomFor(otherAnnotationBytes: number): number {
+  return Math.min(ANNOTATION_LIMIT, OBJECT_LIMIT - otherAnnotationBytes) - SIGNATURE_ROOM;
+}
+
 /**
  * The records that fit beside `otherAnnotationBytes` (keys and values) on one object, the largest dropped first; undefined if not
  * even one does. What is dropped costs a verification later, never an object refused because of us.
  */
 export function fitRecords(sealed: SealedRecords, otherAnnotationBytes: number): SealedRecords | undefined {
-  const room = Math.min(ANNOTATION_LIMIT, OBJECT_LIMIT - otherAnnotationBytes) - SIGNATURE_ROOM;
+  const room = roomFor(otherAnnotationBytes);
   let fitting = sealed;
   while (fitting.records.size > 0) {
     if (Buffer.byteLength(writeRecords(fitting)) <= room) return fitting;

@@ -1,164 +1,21 @@
-// The webhook with scripted registry answers (its two ports) and a scripted API server for owners: every path of the cache, counted.
-import { generateKeyPairSync } from "node:crypto";
+// Every path of the cache, counted, with scripted registries and owners (a fake: test/support/scripted-admission.ts).
 import { expect } from "chai";
-import jsonpatch, { type Operation } from "fast-json-patch";
-import { Registry } from "prom-client";
-import { systemClock } from "../../adapters/clock.ts";
-import type { KubeClient } from "../../adapters/kube/types.ts";
-import { silentLog } from "../../adapters/telemetry/log.ts";
-import { readConfig } from "../../core/admission/config.ts";
-import { type AdmissionRequest, decodeReview } from "../../core/admission/request.ts";
-import { newSealKey } from "../../core/cache/keyring.ts";
+import type { Registry } from "prom-client";
 import { CACHE_ANNOTATION } from "../../core/cache/record.ts";
-import { Sealer } from "../../core/cache/seal.ts";
-import { DomainError } from "../../core/errors.ts";
-import type { Digest } from "../../core/image/reference.ts";
-import { compilePolicy } from "../../core/policy/compile.ts";
-import type { AuthorityOutcome } from "../../core/policy/types.ts";
-import type { ClusterImagePolicyObject } from "../../crds/types.ts";
-import { createAdmission } from "../../webhooks/admission.ts";
-import type { Snapshot } from "../../webhooks/case.ts";
-import { Memory } from "../../webhooks/memory.ts";
-import { WebhookMetrics } from "../../webhooks/metrics.ts";
-import type { ReviewResponse } from "../../webhooks/review.ts";
-
-const PEM = generateKeyPairSync("ec", { namedCurve: "P-256" })
-  .publicKey.export({ type: "spki", format: "pem" })
-  .toString();
-const SIGNED = `sha256:${"a".repeat(64)}` as const;
-const UNSIGNED = `sha256:${"b".repeat(64)}` as const;
-const KEY = newSealKey(new Date());
-const APP = "ghcr.io/team/app:v1";
-
-type Json = { metadata: { annotations?: Record<string, string> } & Record<string, unknown> } & Record<string, unknown>;
-
-/** What registries and API server would say, and how often they were asked. */
-class Outside {
-  tags = new Map<string, Digest>([[APP, SIGNED]]);
-  outcome: (digest: Digest) => AuthorityOutcome = (digest) =>
-    digest === SIGNED
-      ? { kind: "matched", signatures: [{ id: "s1" }] }
-      : { kind: "failed", message: "no signatures found" };
-  owners = new Map<string, Json>();
-  asked = { resolve: 0, verify: 0, owner: 0, secrets: 0 };
-}
-
-interface Replica {
-  readonly memory: Memory;
-  readonly metrics: Registry;
-  send(
-    operation: "CREATE" | "UPDATE",
-    object: Json,
-    options?: { oldObject?: Json; dryRun?: boolean },
-  ): Promise<{ response: ReviewResponse; object: Json }>;
-}
-
-const GROUPS: Readonly<Record<string, string>> = { Pod: "", Deployment: "apps", ReplicaSet: "apps" };
-
-function request(operation: string, object: Json, options: { oldObject?: Json; dryRun?: boolean }): AdmissionRequest {
-  const kind = String(object["kind"]);
-  const review = {
-    uid: "r",
-    operation,
-    kind: { group: GROUPS[kind], version: "v1", kind },
-    resource: { resource: `${kind.toLowerCase()}s` },
-    namespace: "team",
-    object,
-    ...options,
-  };
-  return decodeReview({ apiVersion: "admission.k8s.io/v1", kind: "AdmissionReview", request: review });
-}
-
-async function replica(
-  outside: Outside,
-  change: { flag?: string; spec?: object; uid?: string; data?: Record<string, string> } = {},
-): Promise<Replica> {
-  const policy = {
-    apiVersion: "policy.sigstore.dev/v1alpha1",
-    kind: "ClusterImagePolicy",
-    metadata: { name: "signed", uid: change.uid ?? "p1", generation: 1, resourceVersion: "1", creationTimestamp: "" },
-    spec: { images: [{ glob: "ghcr.io/team/**" }], authorities: [{ name: "key", key: { data: PEM } }], ...change.spec },
-  } as ClusterImagePolicyObject;
-  const { config } = readConfig({ "dev.chainguard.enable-cip-cache": change.flag ?? "true", ...change.data });
-  const snapshot: Snapshot = {
-    policies: [compilePolicy(policy, () => undefined)],
-    config,
-    sealer: await Sealer.create({ keys: [KEY] }),
-    cluster: "c1",
-  };
-  const client = {
-    get: async () => {
-      outside.asked.secrets += 1;
-      return { apiVersion: "v1", kind: "ServiceAccount", metadata: { name: "default" } };
-    },
-    getMetadata: async (_resource: unknown, name: string) => {
-      outside.asked.owner += 1;
-      const found = outside.owners.get(name);
-      if (found === undefined) throw new DomainError("NOT_FOUND", name);
-      return found;
-    },
-  } as unknown as KubeClient;
-  const telemetry = new Registry();
-  const memory = new Memory();
-  const endpoints = createAdmission({
-    client,
-    namespace: "cosign-system",
-    memory,
-    metrics: new WebhookMetrics(telemetry),
-    log: silentLog,
-    clock: systemClock,
-    snapshot: () => snapshot,
-    resolve: async (reference, keychain) => {
-      keychain.forRepository(reference.registry, reference.repository);
-      outside.asked.resolve += 1;
-      const digest = outside.tags.get(reference.asWritten);
-      if (digest === undefined) throw new DomainError("REGISTRY_UNREACHABLE", "ghcr.io: connection refused");
-      return digest;
-    },
-    verify: async ({ digest }) => {
-      outside.asked.verify += 1;
-      await new Promise((resolve) => setImmediate(resolve));
-      return outside.outcome(digest);
-    },
-  });
-  const ask = async (path: string, asked: AdmissionRequest) => {
-    const endpoint = endpoints.get(path);
-    if (endpoint === undefined) throw new Error(path);
-    return await endpoint.answer(asked, AbortSignal.timeout(5_000));
-  };
-  return {
-    memory,
-    metrics: telemetry,
-    async send(operation, object, options = {}) {
-      const mutated = await ask("/mutations", request(operation, object, options));
-      expect(mutated.allowed).to.equal(true);
-      const patch =
-        mutated.patch === undefined ? [] : (JSON.parse(Buffer.from(mutated.patch, "base64").toString()) as Operation[]);
-      const changed = jsonpatch.applyPatch(structuredClone(object), patch, true).newDocument;
-      const response = await ask("/validations", request(operation, changed, options));
-      return { response, object: changed };
-    },
-  };
-}
-
-function owned(by: string, kind: string): object {
-  return { ownerReferences: [{ apiVersion: "apps/v1", kind, name: by, uid: `uid-${by}`, controller: true }] };
-}
-
-function workload(kind: string, name: string, image: string, metadata: object = {}): Json {
-  const podSpec = { containers: [{ name: "c", image }] };
-  const spec = kind === "Pod" ? podSpec : { template: { metadata: {}, spec: podSpec } };
-  return {
-    apiVersion: kind === "Pod" ? "v1" : "apps/v1",
-    kind,
-    metadata: { name, uid: `uid-${name}`, ...metadata },
-    spec,
-  };
-}
-
-const annotation = (object: Json) => object.metadata.annotations?.[CACHE_ANNOTATION];
-const imageOf = (pod: Json) => (pod["spec"] as { containers: { image: string }[] }).containers[0]?.image;
-const nothing = { resolve: 0, verify: 0, owner: 0, secrets: 0 };
+import {
+  APP,
+  annotation,
+  imageOf,
+  type Json,
+  nothing,
+  Outside,
+  owned,
+  type Replica,
+  replica,
+  SIGNED,
+  UNSIGNED,
+  workload,
+} from "../support/scripted-admission.ts";
 
 async function counter(registry: Registry, name: string, labels: Record<string, string>): Promise<number> {
   const metric = (await registry.getMetricsAsJSON()).find((found) => found.name === name) as

@@ -3,7 +3,7 @@ import { dirname } from "node:path";
 import { clean } from "../../hack/testcluster/clean.ts";
 import { existingCluster } from "../../hack/testcluster/external.ts";
 import { ClusterHandle } from "../../hack/testcluster/handle.ts";
-import { findDaemons } from "../../hack/testcluster/processes.ts";
+import { findDaemons, tryKill } from "../../hack/testcluster/processes.ts";
 import { type Settings, settingsFrom } from "../../hack/testcluster/settings.ts";
 import { readRecord } from "../../hack/testcluster/state.ts";
 import { up } from "../../hack/testcluster/up.ts";
@@ -79,6 +79,6 @@ function isAlive(pid: number): boolean {
 
 /** The last thing this process does: nothing asynchronous works any more. */
 function endNow(settings: Settings): void {
-  for (const { pid } of findDaemons(settings.dir)) process.kill(pid, "SIGKILL");
+  for (const { pid } of findDaemons(settings.dir)) tryKill(pid, "SIGKILL");
   rmSync(settings.dir, { recursive: true, force: true, maxRetries: 5 });
 }

@@ -103,7 +103,9 @@ describe("the proxy's configuration", () => {
     );
     fc.assert(
       fc.property(nasty, nasty, (username, password) => {
-        const { proxy } = parse(distributionConfig({ ...HUB, credentials: { username, password } }));
+        const text = distributionConfig({ ...HUB, credentials: { username, password } });
+        expect(text).to.match(/^[\n\x20-\x7e]*$/);
+        const { proxy } = parse(text);
         expect(proxy).to.deep.equal({ remoteurl: "https://registry-1.docker.io", username, password });
       }),
       { numRuns: 50 },

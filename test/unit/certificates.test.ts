@@ -138,6 +138,12 @@ describe("webhook certificates", () => {
     });
   }
 
+  it("begin anew when the authority has expired, even if the serving certificate by it has not", () => {
+    const rule = { authoritySeconds: 86_400, servingSeconds: 9 * 86_400 };
+    const { files } = step({}, false, START, NAME, rule);
+    expect(step(files, true, at(1.5), NAME, rule).decision.kind).to.equal("bootstrap");
+  });
+
   it("are renewed when they are for another Service", () => {
     expect(step(fresh, true, START, "webhook.elsewhere.svc").decision.kind).to.equal("issue-serving");
   });

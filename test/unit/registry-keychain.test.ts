@@ -127,7 +127,7 @@ describe("the keychain", () => {
         const want = new RegExp(`^${glob.replaceAll("*", ".*")}$`).test(text);
         expect(labelMatches(glob, text)).to.equal(want);
       }),
-      { numRuns: 500 },
+      { numRuns: 200 },
     );
     const started = performance.now();
     expect(labelMatches(`${"*a".repeat(30)}b`, "a".repeat(250))).to.equal(false);
