@@ -5,6 +5,21 @@ export interface Deadline extends Disposable {
   readonly expired: boolean;
 }
 
+/** Waits for `promise`, or rejects with the signal's reason when it aborts first; what the promise does after that is ignored. */
+export async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  let onAbort = (): void => undefined;
+  const aborted = new Promise<never>((_resolve, reject) => {
+    onAbort = () => reject(signal.reason);
+    if (signal.aborted) onAbort();
+    else signal.addEventListener("abort", onAbort, { once: true });
+  });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
 /**
  * Starts a deadline of `ms` milliseconds over the caller's `parent` signal. Made for `using`: a long-lived parent must not gather
  * listeners, which `AbortSignal.any` leaves to the garbage collector.

@@ -37,7 +37,7 @@ async function exists(path: string): Promise<boolean> {
 }
 
 /**
- * The access that the environment gives, in kubectl's order: `KUBECONFIG`, then the Pod's service account, then ~/.kube/config.
+ * The access that the environment gives: `KUBECONFIG` first, else the Pod's service account, else ~/.kube/config.
  * Throws what @kubernetes/client-node throws for a kubeconfig that it cannot read.
  */
 export async function loadAccess(env: NodeJS.ProcessEnv): Promise<KubeAccess> {

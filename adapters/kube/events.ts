@@ -110,9 +110,11 @@ export class EventRecorder {
     this.#writing ??= this.#drain();
   }
 
-  /** Resolves when everything noted so far is written or dropped. */
-  async flush(): Promise<void> {
-    await this.#writing;
+  /** Resolves when everything noted so far is written or dropped, or after `ms` (default 5 s), whichever comes first. */
+  async flush(ms = 5_000): Promise<void> {
+    const enough = new AbortController();
+    await Promise.race([this.#writing, this.#clock.sleep(ms, enough.signal)]);
+    enough.abort();
   }
 
   #allowed(object: string): boolean {

@@ -5,7 +5,7 @@ import { Agent, type Dispatcher, ProxyAgent } from "undici";
 import type { Clock } from "../clock.ts";
 import type { KubeAccess } from "./access.ts";
 import { KubeError } from "./errors.ts";
-import { stringField } from "./json.ts";
+import { isRecord, stringField } from "./json.ts";
 
 /** A way to the API server with credentials that are good now. */
 export interface Session {
@@ -28,6 +28,7 @@ export class Sessions {
   readonly #access: KubeAccess;
   readonly #clock: Clock;
   #loading: Promise<Session> | undefined;
+  #good: Session | undefined;
   #loadedAt = 0;
   #dispatcher: { readonly fingerprint: string; readonly value: Dispatcher } | undefined;
 
@@ -36,16 +37,12 @@ export class Sessions {
     this.#clock = clock;
   }
 
-  /** The current session. Throws UNAUTHORIZED when the credentials cannot be had. */
+  /** The current session; the last good one when rereading fails. Throws UNAUTHORIZED when there is none. */
   current(): Promise<Session> {
     const now = this.#clock.monotonicMs();
     if (this.#loading === undefined || now - this.#loadedAt >= FRESH_MS) {
       this.#loadedAt = now;
-      const loading = this.#load();
-      this.#loading = loading;
-      loading.catch(() => {
-        if (this.#loading === loading) this.#loading = undefined;
-      });
+      this.#loading = this.#reload();
     }
     return this.#loading;
   }
@@ -53,6 +50,7 @@ export class Sessions {
   /** Says that the server refused the credentials: the next session rereads them. */
   invalidate(): void {
     this.#loading = undefined;
+    this.#good = undefined;
   }
 
   /** Waits for the calls in flight, then closes the connections. */
@@ -60,23 +58,26 @@ export class Sessions {
     await this.#dispatcher?.value.close();
   }
 
-  async #load(): Promise<Session> {
-    const cluster = this.#access.getCurrentCluster();
-    if (cluster === null)
-      throw new KubeError(
-        "UNAUTHORIZED",
-        "The kubeconfig's current context names no cluster; choose one with kubectl config use-context",
-      );
-    const options: RequestOptions = { headers: {} };
+  async #reload(): Promise<Session> {
     try {
-      await this.#access.applyToHTTPSOptions(options);
+      this.#good = await this.#load();
+      return this.#good;
     } catch (thrown) {
+      this.#loading = undefined;
+      if (this.#good !== undefined) return this.#good;
       throw new KubeError(
         "UNAUTHORIZED",
-        "The credentials for the Kubernetes API could not be loaded; check the kubeconfig or the service account mount",
+        "The credentials for the Kubernetes API cannot be loaded; check the kubeconfig or the service account's mount",
         { cause: thrown },
       );
     }
+  }
+
+  async #load(): Promise<Session> {
+    const cluster = this.#access.getCurrentCluster();
+    if (cluster === null) throw new Error("the current context names no cluster");
+    const options: RequestOptions = { headers: {} };
+    await this.#access.applyToHTTPSOptions(options);
     const url = new URL(cluster.server);
     return {
       origin: url.origin,
@@ -94,7 +95,8 @@ export class Sessions {
     if (typeof options.auth === "string")
       headers["authorization"] = `Basic ${Buffer.from(options.auth).toString("base64")}`;
     // client-node keeps a token file's content for a minute, whatever the server says of it; read it ourselves.
-    const tokenFile = stringField(this.#access.getCurrentUser()?.authProvider?.config, "tokenFile");
+    const provider: unknown = this.#access.getCurrentUser()?.authProvider;
+    const tokenFile = stringField(isRecord(provider) ? provider["config"] : undefined, "tokenFile");
     if (tokenFile !== undefined) headers["authorization"] = `Bearer ${(await readFile(tokenFile, "utf8")).trim()}`;
     return headers;
   }

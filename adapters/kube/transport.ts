@@ -1,6 +1,6 @@
 import { type Dispatcher, errors } from "undici";
 import { type Clock, systemClock } from "../clock.ts";
-import { type Deadline, startDeadline } from "../deadline.ts";
+import { abortable, type Deadline, startDeadline } from "../deadline.ts";
 import type { KubeAccess } from "./access.ts";
 import { errorFromStatus, KubeError } from "./errors.ts";
 import type { KubeMetrics } from "./metrics.ts";
@@ -26,6 +26,8 @@ export interface Call {
 export interface TransportOptions {
   readonly userAgent?: string;
   readonly metrics?: KubeMetrics;
+  /** Milliseconds after which a silent watch is taken for dead (default 150 s: the API server sends a bookmark every minute). */
+  readonly watchSilenceMs?: number;
   readonly clock?: Clock;
 }
 
@@ -37,14 +39,19 @@ export interface OpenStream extends Disposable {
 type Response = Dispatcher.ResponseData;
 
 const ERROR_BODY_BYTES = 64 * 1024; // a Status; anything longer is not quoted anyway
-const WATCH_SILENCE_MS = 150_000; // the API server sends a bookmark every minute: longer silence is a dead connection
+const WATCH_SILENCE_MS = 150_000;
 const HEADERS_TIMEOUT_MS = 30_000;
 const THROTTLE_RETRIES = 2;
 const MAX_RETRY_AFTER_MS = 5_000;
 
-function isBroken(thrown: unknown): boolean {
+// A kept connection that the server had closed. Whether it has seen the request is unknown, so only reads are repeated,
+const BROKEN: ReadonlySet<string | undefined> = new Set(["ECONNRESET", "EPIPE", "UND_ERR_SOCKET"]);
+// or everything when the connections were being replaced after a rotation, because then nothing was sent.
+const UNSENT: ReadonlySet<string | undefined> = new Set(["UND_ERR_CLOSED", "UND_ERR_DESTROYED"]);
+
+function mayRepeat(call: Call, thrown: unknown): boolean {
   const code = codeOf(thrown);
-  return code === "ECONNRESET" || code === "EPIPE" || code === "UND_ERR_SOCKET";
+  return UNSENT.has(code) || (call.method === "GET" && BROKEN.has(code));
 }
 
 function codeOf(thrown: unknown): string | undefined {
@@ -107,12 +114,14 @@ export class Transport {
   readonly #clock: Clock;
   readonly #userAgent: string;
   readonly #metrics: KubeMetrics | undefined;
+  readonly #silenceMs: number;
 
   constructor(access: KubeAccess, options: TransportOptions = {}) {
     this.#clock = options.clock ?? systemClock;
     this.#sessions = new Sessions(access, this.#clock);
     this.#userAgent = options.userAgent ?? "entrepot";
     this.#metrics = options.metrics;
+    this.#silenceMs = options.watchSilenceMs ?? WATCH_SILENCE_MS;
   }
 
   /** Sends the call and gives its JSON, parsed, and its size. Throws `KubeError`. */
@@ -127,13 +136,13 @@ export class Transport {
 
   /**
    * Sends the call and, once the server has accepted it, gives the body's chunks as they come. Throws `KubeError`, also from the
-   * chunks: for a body that stays silent for two and a half minutes, and at the deadline. `maxBytes` is the reader's business.
+   * chunks: for a body that stays silent too long, and at the deadline. `maxBytes` is the reader's business.
    * Disposing of the stream closes its connection.
    */
   async open(call: Call): Promise<OpenStream> {
     const deadline = startDeadline(call.deadlineMs, call.signal);
     try {
-      const { body } = await this.#observed(call, deadline, () => this.#send(call, deadline, WATCH_SILENCE_MS));
+      const { body } = await this.#observed(call, deadline, () => this.#send(call, deadline, this.#silenceMs));
       body.on("error", () => undefined); // told by the iteration; without a listener an early disposal would be an uncaught error
       const dispose = (): void => {
         deadline[Symbol.dispose]();
@@ -172,9 +181,14 @@ export class Transport {
     for (let throttled = 0; ; ) {
       let response: Response;
       try {
-        response = await this.#exchange(call, await this.#sessions.current(), deadline.signal, bodyTimeout);
+        response = await this.#exchange(
+          call,
+          await abortable(this.#sessions.current(), deadline.signal),
+          deadline.signal,
+          bodyTimeout,
+        );
       } catch (thrown) {
-        if (reconnected || call.method !== "GET" || deadline.signal.aborted || !isBroken(thrown)) throw thrown;
+        if (reconnected || deadline.signal.aborted || !mayRepeat(call, thrown)) throw thrown;
         reconnected = true;
         continue;
       }

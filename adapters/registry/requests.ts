@@ -6,8 +6,9 @@ import { decideRedirect, type RedirectSubject } from "../../core/registry/redire
 import type { Nearness } from "./addresses.ts";
 import { type Endpoint, endpointOf, type IsPlainHttp } from "./endpoint.ts";
 import { errorOf, isRegistryError, RegistryError, type Target } from "./errors.ts";
+import { isBrokenConnection } from "./failures.ts";
 import { basic, Tokens } from "./tokens.ts";
-import { type Answer, isBrokenConnection, type Operation, type Outgoing, type Transport } from "./transport.ts";
+import type { Answer, Operation, Outgoing, Transport } from "./transport.ts";
 
 /** A repository, and who may read it. */
 export interface Source extends Target {

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Credentials } from "../../core/policy/types.ts";
 import type { UsableChallenge } from "../../core/registry/challenge.ts";
+import { parseJson, record } from "../../core/registry/json.ts";
 import { decideRealm } from "../../core/registry/realm.ts";
 import type { Nearness } from "./addresses.ts";
 import type { Endpoint } from "./endpoint.ts";
@@ -45,22 +46,15 @@ export function fingerprint(credentials: readonly Credentials[]): string {
 }
 
 function parseToken(target: Target, answer: Answer): Token {
-  let parsed: { token?: unknown; access_token?: unknown; expires_in?: unknown } | null = null;
-  try {
-    parsed = JSON.parse(answer.body.toString("utf8"));
-  } catch {
-    // reported below, as any other body without a token
-  }
-  const value = parsed?.token ?? parsed?.access_token;
+  const parsed = record(parseJson(answer.body.toString("utf8")));
+  const value = parsed?.["token"] ?? parsed?.["access_token"];
   if (typeof value !== "string" || !TOKEN.test(value)) {
-    throw new RegistryError(
-      "RESPONSE_MALFORMED",
-      target,
-      "the registry's token service answered without a token; check that its address (realm) is right",
-    );
+    const why = "the registry's token service answered without a token; check that its address (realm) is right";
+    throw new RegistryError("RESPONSE_MALFORMED", target, why);
   }
-  const seconds = typeof parsed?.expires_in === "number" && parsed.expires_in > 0 ? parsed.expires_in : DEFAULT_SECONDS;
-  return { value, useMs: Math.min(seconds * 1000 - MARGIN_MS, LONGEST_MS) };
+  const seconds = parsed?.["expires_in"];
+  const lifetimeMs = (typeof seconds === "number" && seconds > 0 ? seconds : DEFAULT_SECONDS) * 1000;
+  return { value, useMs: Math.min(lifetimeMs - MARGIN_MS, LONGEST_MS) };
 }
 
 /**

@@ -1,17 +1,10 @@
 import { isIP } from "node:net";
 import { getCACertificates } from "node:tls";
 import { LRUCache } from "lru-cache";
-import { Agent, type Dispatcher, errors } from "undici";
-import {
-  checkLiteral,
-  farthestOf,
-  literalOf,
-  lookupWithin,
-  type Nearness,
-  nearnessOf,
-  OUT_OF_REACH,
-} from "./addresses.ts";
+import { Agent, type Dispatcher } from "undici";
+import { checkLiteral, farthestOf, literalOf, lookupWithin, type Nearness, nearnessOf } from "./addresses.ts";
 import { RegistryError, type Target } from "./errors.ts";
+import { failureOf } from "./failures.ts";
 
 /** What a request is for, as metrics name it. */
 export type Operation = "resolve" | "manifest" | "blob" | "referrers" | "token";
@@ -99,68 +92,6 @@ function headerOf(headers: Dispatcher.ResponseData["headers"], name: string): st
   return Array.isArray(value) ? value.join(", ") : value;
 }
 
-function codeOf(thrown: unknown): string {
-  for (let at = thrown, depth = 0; at instanceof Error && depth < 5; at = at.cause, depth++) {
-    const first: unknown = at instanceof AggregateError ? at.errors[0] : at;
-    const code: unknown = (first as { code?: unknown } | undefined)?.code;
-    if (typeof code === "string") return code;
-  }
-  return "unknown error";
-}
-
-/** Codes of connections that broke under a request: worth one more try, the request being a GET or HEAD. */
-const BROKEN = new Set(["ECONNRESET", "EPIPE", "UND_ERR_SOCKET"]);
-
-/** Whether a request failed because its connection broke. */
-export function isBrokenConnection(thrown: unknown): boolean {
-  return thrown instanceof RegistryError && thrown.code === "REGISTRY_UNREACHABLE" && BROKEN.has(codeOf(thrown.cause));
-}
-
-function failureOf({ target, url }: Outgoing, thrown: unknown, timedOut: boolean): RegistryError {
-  if (thrown instanceof RegistryError) return thrown;
-  const host = url.host;
-  const cause = { cause: thrown };
-  if (timedOut || codeOf(thrown) === "UND_ERR_CONNECT_TIMEOUT") {
-    return new RegistryError(
-      "REGISTRY_TIMEOUT",
-      target,
-      `${host} gave no complete answer in time; check that it is up and reachable from the cluster`,
-      cause,
-    );
-  }
-  const code = codeOf(thrown);
-  if (code === "HPE_HEADER_OVERFLOW" || code === "UND_ERR_HEADERS_OVERFLOW") {
-    return new RegistryError(
-      "RESPONSE_TOO_LARGE",
-      target,
-      `${host} answered with headers of more than ${HEADER_LIMIT} bytes; check that it is a registry`,
-      cause,
-    );
-  }
-  if (thrown instanceof errors.HTTPParserError) {
-    // without the cause: it carries what was received
-    return new RegistryError(
-      "RESPONSE_MALFORMED",
-      target,
-      `${host} does not speak HTTP; check host, port and whether it wants TLS`,
-    );
-  }
-  if (code === OUT_OF_REACH) {
-    return new RegistryError(
-      "REGISTRY_UNREACHABLE",
-      target,
-      `${host} has only addresses that are not connected to from here (link-local, or nearer than the registry's own)`,
-      cause,
-    );
-  }
-  return new RegistryError(
-    "REGISTRY_UNREACHABLE",
-    target,
-    `cannot talk to ${host} (${code}); check its name, that it is up, and its certificate`,
-    cause,
-  );
-}
-
 /** Reads a body up to `limit` bytes; beyond, `overflow` decides: an error, or the beginning alone. The connection is given up then. */
 async function readBody(body: Dispatcher.ResponseData["body"], limit: number, overflow: () => void): Promise<Buffer> {
   const chunks: Buffer[] = [];
@@ -230,7 +161,7 @@ export class Transport {
       observe(outcomeOf(answer.status));
       return answer;
     } catch (thrown) {
-      const failure = failureOf(out, thrown, signal.aborted);
+      const failure = failureOf(out.target, out.url.host, thrown, signal.aborted);
       observe(
         failure.code === "REGISTRY_TIMEOUT"
           ? "timeout"

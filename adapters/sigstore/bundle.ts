@@ -1,7 +1,8 @@
 import { type Bundle, bundleFromJSON } from "@sigstore/bundle";
 import { HashAlgorithm } from "@sigstore/protobuf-specs";
 import type { Digest } from "../../core/image/reference.ts";
-import { type Candidate, json, record, signatureId } from "./candidate.ts";
+import { parseJson, record } from "../../core/registry/json.ts";
+import { type Candidate, signatureId } from "./candidate.ts";
 
 /** The predicate of cosign's image signatures; bundles with any other are attestations, which say something else. */
 export const SIGN_PREDICATE = "https://sigstore.dev/cosign/sign/v1";
@@ -54,7 +55,7 @@ function fromEnvelope(bundle: Bundle, where: string, { digest }: Subject): ReadB
   const { payload, payloadType, signatures } = bundle.content.dsseEnvelope;
   const signature = signatures[0]?.sig;
   if (payloadType !== PAYLOAD_TYPE) return { kind: "garbage", reason: `the payload is not of type ${PAYLOAD_TYPE}` };
-  const statement = record(json(payload));
+  const statement = record(parseJson(payload.toString("utf8")));
   if (statement === undefined || signature === undefined)
     return { kind: "garbage", reason: "the payload is no in-toto statement" };
   if (!STATEMENT_TYPES.includes(statement["_type"]))
@@ -88,7 +89,7 @@ function candidateOf(
 /** Parses a Sigstore bundle (v0.1 to v0.3); undefined if it is none, by the checks of @sigstore/bundle. */
 export function parseBundle(bytes: Buffer): Bundle | undefined {
   try {
-    return bundleFromJSON(json(bytes));
+    return bundleFromJSON(parseJson(bytes.toString("utf8")));
   } catch {
     return undefined;
   }

@@ -34,19 +34,3 @@ export function signatureId(signature: Buffer, certificate?: string): string {
     .update(certificate ?? "")
     .digest("hex");
 }
-
-/** An object, or undefined: the narrowing of parsed JSON. */
-export function record(value: unknown): Readonly<Record<string, unknown>> | undefined {
-  return typeof value === "object" && value !== null && !Array.isArray(value)
-    ? (value as Record<string, unknown>)
-    : undefined;
-}
-
-/** Parses JSON; undefined if it is none. */
-export function json(bytes: Buffer): unknown {
-  try {
-    return JSON.parse(bytes.toString("utf8"));
-  } catch {
-    return undefined;
-  }
-}

@@ -1,4 +1,5 @@
 import { type Digest, isDigest } from "../image/reference.ts";
+import { parseJson, record } from "./json.ts";
 
 /** A content descriptor (OCI image specification 1.1), narrowed from whatever a registry sent. */
 export interface Descriptor {
@@ -19,12 +20,6 @@ export interface Manifest {
 }
 
 const TEXT_LIMIT = 256;
-
-function record(value: unknown): Readonly<Record<string, unknown>> | undefined {
-  return typeof value === "object" && value !== null && !Array.isArray(value)
-    ? (value as Record<string, unknown>)
-    : undefined;
-}
 
 function shortText(value: unknown): string | undefined {
   return typeof value === "string" && value !== "" && value.length <= TEXT_LIMIT ? value : undefined;
@@ -60,12 +55,7 @@ function descriptorsOf(value: unknown): readonly Descriptor[] {
  * fetched. Undefined when the text is no JSON object with `schemaVersion` 2: then it is no manifest at all.
  */
 export function parseManifest(text: string): Manifest | undefined {
-  let parsed: Readonly<Record<string, unknown>> | undefined;
-  try {
-    parsed = record(JSON.parse(text));
-  } catch {
-    return undefined;
-  }
+  const parsed = record(parseJson(text));
   if (parsed?.["schemaVersion"] !== 2) return undefined;
   const mediaType = shortText(parsed["mediaType"]);
   const artifactType = shortText(parsed["artifactType"]);

@@ -1,5 +1,6 @@
 import { normaliseHost } from "../image/reference.ts";
 import type { Credentials } from "../policy/types.ts";
+import { parseJson, record } from "./json.ts";
 
 /** Credentials and what they are for. */
 export interface CredentialEntry {
@@ -25,12 +26,6 @@ export interface PullSecret {
 const SIZE_LIMIT = 256 * 1024; // base64; the API server's own limit is 1 MiB for the whole object
 const ENTRY_LIMIT = 256;
 const FIELD_LIMIT = 64 * 1024; // Google's JSON keys and Amazon's tokens are a few KiB
-
-function record(value: unknown): Readonly<Record<string, unknown>> | undefined {
-  return typeof value === "object" && value !== null && !Array.isArray(value)
-    ? (value as Record<string, unknown>)
-    : undefined;
-}
 
 function decode(base64: string): string {
   return Buffer.from(base64, "base64").toString("utf8");
@@ -77,14 +72,6 @@ function entriesOf(auths: unknown): ParsedPullSecret {
     entries,
     problem: `${all.length - entries.length} of ${all.length} registry entries have no usable host, user name and password`,
   };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /**

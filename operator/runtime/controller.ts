@@ -79,13 +79,14 @@ function failed(
   log: Log,
   signal: AbortSignal,
 ): "error" | "terminal" {
-  const code = thrown instanceof DomainError ? thrown.code : "UNEXPECTED";
+  const known: DomainError | undefined = thrown instanceof DomainError ? thrown : undefined;
+  const code = known?.code ?? "UNEXPECTED";
   const fields = { key, code, error: messageOf(thrown) };
   if (signal.aborted) {
     log.info("reconcile interrupted, the process is ending", fields);
     return "error";
   }
-  if (thrown instanceof DomainError && thrown.terminal) {
+  if (known?.terminal === true) {
     queue.forget(key);
     log.error("reconcile failed, waiting for a change of the object", fields);
     return "terminal";
@@ -93,7 +94,7 @@ function failed(
   const failures = queue.failures(key) + 1;
   const retryInMs = Math.round(queue.retry(key));
   // A bug needs its stack; a failure of the world does not.
-  const stack = code === "UNEXPECTED" && thrown instanceof Error ? { stack: thrown.stack } : {};
+  const stack = known === undefined && thrown instanceof Error ? { stack: thrown.stack } : {};
   log.error("reconcile failed, trying again", { ...fields, failures, retryInMs, ...stack });
   return "error";
 }

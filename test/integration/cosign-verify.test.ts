@@ -43,8 +43,22 @@ describe("signatures by the real cosign, in a real registry", function () {
     [alice, bob] = [await cosign.generateKeyPair("alice"), await cosign.generateKeyPair("bob")];
   });
 
+  let opened: (() => Promise<void>)[] = [];
+
+  /** A client with an empty memory of its own, and a verifier that uses it. */
+  function fresh(): void {
+    const own = createRegistryClient();
+    opened.push(() => own.close());
+    verify = createKeyVerifier({ registry: own });
+  }
+
   beforeEach(() => {
     verify = createKeyVerifier({ registry: client });
+  });
+
+  afterEach(async () => {
+    await Promise.all(opened.map((close) => close()));
+    opened = [];
   });
 
   after(async () => {
@@ -210,8 +224,7 @@ describe("signatures by the real cosign, in a real registry", function () {
       const first = await image("bundles");
       const second = await image("bundles");
       for (const { pinned } of [first, second]) await cosign.sign(pinned, alice, "bundle");
-      const fresh = createRegistryClient();
-      verify = createKeyVerifier({ registry: fresh });
+      fresh();
       asked();
       expect((await check(first, [alice.publicKey])).kind).to.equal("matched");
       expect(asked()).to.deep.equal([
@@ -227,7 +240,6 @@ describe("signatures by the real cosign, in a real registry", function () {
         "GET 200 manifests/sha256:…",
         "GET 200 blobs/sha256:…",
       ]);
-      await fresh.close();
     });
 
     it("four for bundles, if it has a referrers API (a proxy in front that adds one); attestations are not even fetched", async () => {
@@ -235,15 +247,13 @@ describe("signatures by the real cosign, in a real registry", function () {
       await cosign.attest(signed.pinned, alice, "https://example.com/predicate/v1", {});
       await cosign.sign(signed.pinned, alice, "bundle");
       const front = await startFakeRegistry(withReferrersApi(registry));
-      const fresh = createRegistryClient();
-      verify = createKeyVerifier({ registry: fresh });
+      opened.push(() => front.stop());
+      fresh();
       const reference = parseReference(`${front.host}/${signed.reference.repository}@${signed.digest}`);
       expect((await check({ ...signed, reference }, [alice.publicKey])).kind).to.equal("matched");
       expect(
         front.requests.map(({ url }) => url.replace(/^\/v2\/[^/]+\//, "").replace(/[0-9a-f]{64}/, "…")),
       ).to.deep.equal(["manifests/sha256-….sig", "referrers/sha256:…", "manifests/sha256:…", "blobs/sha256:…"]);
-      await fresh.close();
-      await front.stop();
     });
 
     it("no more for a hundred who ask at once, about several authorities", async () => {

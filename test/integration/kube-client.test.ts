@@ -25,7 +25,7 @@ describe("The Kubernetes client", () => {
     client = await adminClient(cluster);
     namespace = await freshNamespace(client, "kube-client");
   });
-  after(() => client.close());
+  after(() => client?.close());
 
   const configMap = (name: string, data: Record<string, string> = {}): ConfigMap => ({
     apiVersion: "v1",

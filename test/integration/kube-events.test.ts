@@ -36,7 +36,7 @@ describe("The event recorder", () => {
     });
     recorder = recorderOf(client);
   });
-  after(() => client.close());
+  after(() => client?.close());
 
   const recorderOf = (kube: Pick<ConnectedKubeClient, "create" | "mergePatch">) =>
     new EventRecorder({ client: kube, controller: "entrepot.dev/test", instance: "test-0", log: silentLog });

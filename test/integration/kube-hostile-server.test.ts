@@ -106,6 +106,45 @@ describe("The Kubernetes client before a hostile server (faked)", () => {
     expect(error.message).to.contain("no complete answer within 300 ms");
   });
 
+  it("takes a watch that fell silent for dead, but not one that brings bookmarks", async () => {
+    let bookmarks = false;
+    const kube = await facing(
+      (request, response) => {
+        response.writeHead(200).write("\n");
+        if (!bookmarks) return;
+        const bookmark = '{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"2"}}}\n';
+        const timer = setInterval(() => response.write(bookmark), 100);
+        request.socket.on("close", () => clearInterval(timer));
+      },
+      { watchSilenceMs: 500 },
+    );
+    const seen = async (signal: AbortSignal): Promise<number> => {
+      let events = 0;
+      for await (const _event of kube.watch(Resources.configMaps, { resourceVersion: "1", signal })) {
+        events += 1;
+        if (events > 30) break;
+      }
+      return events;
+    };
+    const error = await rejectsWith("TIMEOUT", seen(new AbortController().signal));
+    expect(error.message).to.equal("watch configmaps: the API server fell silent");
+    bookmarks = true;
+    expect(await seen(new AbortController().signal)).to.equal(31);
+  }).timeout(15_000);
+
+  it("does not wait for credentials beyond the deadline, and says when it has none", async () => {
+    const port = await listenOn(createHttpServer());
+    client = connect(
+      { ...accessTo(port), applyToHTTPSOptions: () => new Promise(() => undefined) },
+      { deadlineMs: 200 },
+    );
+    await rejectsWith("TIMEOUT", client.get(Resources.configMaps, "a", { namespace: "n" }));
+    client = connect({ ...accessTo(port), applyToHTTPSOptions: () => Promise.reject(new Error("secret path")) });
+    const error = await rejectsWith("UNAUTHORIZED", client.get(Resources.configMaps, "a", { namespace: "n" }));
+    expect(error.message).to.match(/^The credentials for the Kubernetes API cannot be loaded/);
+    expect(error.message).not.to.contain("secret");
+  });
+
   it("follows no redirect", async () => {
     const paths: (string | undefined)[] = [];
     const kube = await facing((request, response) => {

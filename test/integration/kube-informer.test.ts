@@ -33,7 +33,7 @@ describe("An informer", () => {
     stop.abort();
     await Promise.all(running.splice(0));
   });
-  after(() => client.close());
+  after(() => client?.close());
 
   function start(options: Partial<InformerOptions<ConfigMap>> = {}) {
     const informer = new Informer<ConfigMap>({
@@ -211,21 +211,22 @@ describe("An informer", () => {
     };
     await put("new", "1");
     await cluster.restart("kube-apiserver");
-    const { changes } = start({ client: aging });
+    const metrics = new KubeMetrics(new Registry());
+    const { changes } = start({ client: aging, metrics });
     await eventually("the second list's objects", () => changes.length === 2, 30_000);
     expect(lists).to.equal(2);
+    const failures = (await metrics.informerFailures.get()).values.map(({ labels, value }) => [labels.code, value]);
+    expect(failures, "the first failure was reason enough").to.eql([["GONE", 1]]);
   });
 
   it("lists anew after failing to watch several times, even if nothing says that its version is bad", async () => {
-    let lists = 0;
+    const watchesAtList: number[] = [];
     let watches = 0;
-    const metrics = new KubeMetrics(new Registry());
     start({
-      metrics,
       backoff: { baseMs: 1, factor: 1, capMs: 1, jitter: 0 },
       client: {
         list: async () => {
-          lists += 1;
+          watchesAtList.push(watches);
           return { items: [], resourceVersion: "999999999" };
         },
         watch: () => {
@@ -234,7 +235,7 @@ describe("An informer", () => {
         },
       },
     });
-    await eventually("a new list", () => lists >= 3);
-    expect(watches).to.be.within(8, 16);
+    await eventually("a third list", () => watchesAtList.length >= 3);
+    expect(watchesAtList.slice(0, 3)).to.eql([0, 5, 10]);
   });
 });

@@ -38,7 +38,7 @@ describe("Leader election", () => {
   afterEach(async () => {
     for (const end of ends.splice(0)) await end();
   });
-  after(() => client.close());
+  after(() => client?.close());
 
   /** A candidate whose way to the API server can be cut, which is what the death or a partition of its machine is to the others. */
   function candidate(

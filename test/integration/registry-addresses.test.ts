@@ -7,7 +7,9 @@ import {
   type Nearness,
   nearnessOf,
 } from "../../adapters/registry/addresses.ts";
-import { Transport } from "../../adapters/registry/transport.ts";
+import { Requests } from "../../adapters/registry/requests.ts";
+import { type Answer, type Outgoing, Transport } from "../../adapters/registry/transport.ts";
+import { ANONYMOUS } from "../../core/registry/keychain.ts";
 
 const KNOWN: Readonly<Record<Nearness, readonly string[]>> = {
   public: ["8.8.8.8", "172.32.0.1", "2606:4700::1111", "::ffff:8.8.8.8"],
@@ -81,4 +83,42 @@ describe("addresses that a registry may send us to", () => {
     expect(transport.nearness(new URL("https://10.1.2.3/"))).to.equal("private");
     await transport.close();
   });
+
+  it("are held to the registry's own network once it names the host: a redirect's and a foreign token service's", async () => {
+    const seen: Record<string, Nearness> = {};
+    class Recording extends Transport {
+      override nearness(): Nearness {
+        return "private";
+      }
+      override send({ url, reach }: Outgoing): Promise<Answer> {
+        seen[url.hostname] = reach;
+        const [status, headers] = ROUTES[`${url.hostname}${url.pathname}`] ?? [200, {}];
+        return Promise.resolve({ status, body: Buffer.from('{"token":"t"}'), header: (name) => headers[name] });
+      }
+    }
+    const requests = new Requests(new Recording({}));
+    const get = (repository: string) =>
+      requests.ask({
+        operation: "blob",
+        source: { registry: "r.example.com", repository, keychain: ANONYMOUS },
+        method: "GET",
+        path: "blobs/x",
+        accept: "*/*",
+        limit: 1,
+        subject: "blob",
+        signal: AbortSignal.timeout(1_000),
+      });
+    await get("moved");
+    await get("guarded").catch(() => undefined);
+    expect(seen).to.deep.equal({
+      "r.example.com": "loopback",
+      "cdn.example.net": "private",
+      "auth.example.net": "private",
+    });
+  });
 });
+
+const ROUTES: Readonly<Record<string, readonly [number, Readonly<Record<string, string>>]>> = {
+  "r.example.com/v2/moved/blobs/x": [307, { location: "https://cdn.example.net/x" }],
+  "r.example.com/v2/guarded/blobs/x": [401, { "www-authenticate": 'Bearer realm="https://auth.example.net/token"' }],
+};

@@ -64,7 +64,7 @@ describe("the keychain of a Pod, on a real API server", () => {
   it("ignores what is missing, as kubelet does", async () => {
     expect(await users(["nowhere", "of-pod", "of-pod"], "nobody")).to.deep.equal(["pod"]);
     expect(
-      await (await keychainForSecrets(client, namespace, ["nowhere"], within())()).forRepository(REGISTRY, "app"),
+      (await keychainForSecrets(client, namespace, ["nowhere"], within())()).forRepository(REGISTRY, "app"),
     ).to.deep.equal([]);
   });
 
