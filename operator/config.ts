@@ -8,6 +8,8 @@ export interface OperatorConfig {
   readonly statusPort: number;
   /** Where gateway and webhook replicas have their status pages. */
   readonly pagesPort: number;
+  /** Port of the Service in front of the webhooks: 443, unless they run outside the cluster. */
+  readonly webhookServicePort: number;
   readonly logLevel: string;
   readonly distributionImage: string;
   /** Set when the operator runs as no Pod whose image could be read. */
@@ -52,6 +54,7 @@ export function readOperatorConfig(env: NodeJS.ProcessEnv): OperatorConfig {
     podName: podName === "" ? "operator" : podName,
     statusPort: port("STATUS_PORT", 9090),
     pagesPort: port("STATUS_PAGES_PORT", 9090),
+    webhookServicePort: port("WEBHOOK_SERVICE_PORT", 443),
     logLevel: text("LOG_LEVEL", "info"),
     distributionImage: text("DISTRIBUTION_IMAGE", "docker.io/library/registry:3.1.2"),
     ...(gatewayImage !== "" && { gatewayImage }),

@@ -4,6 +4,7 @@ import type { Log } from "../adapters/telemetry/log.ts";
 import type { Installation, Upstream } from "../core/cacheregistry/types.ts";
 import { DEFAULT_CERTIFICATE_RULE } from "../core/certificates/decide.ts";
 import { cacheRegistryReconciler } from "./cacheregistry/reconciler.ts";
+import { Plans } from "./cacherule/plans.ts";
 import { cacheRuleReconciler } from "./cacherule/reconciler.ts";
 import { certificateReconciler } from "./certificates/reconciler.ts";
 import { clusterImagePolicyReconciler } from "./clusterimagepolicy/reconciler.ts";
@@ -58,6 +59,7 @@ function reconcilers(surroundings: Surroundings, queues: Queues, signal: AbortSi
   const health = new UpstreamHealthCache({ probe: probeUpstream, healthyMs, unhealthyMs, clock, signal, onChange });
   const askGateways: InClusterWorld["askGateways"] = (registry, endpoints, stop) =>
     pagesOf(registry).ask(endpoints, stop);
+  const plans = new Plans(rules);
   const inCluster = new InClusterProvider({ namespace, statusPort, deployments, endpointSlices, askGateways });
   const providers: Providers = new Map([[inCluster.name, inCluster]]);
   const configurations = () => world.webhookConfigurations();
@@ -68,6 +70,7 @@ function reconcilers(surroundings: Surroundings, queues: Queues, signal: AbortSi
   return {
     registries: cacheRegistryReconciler({
       ...common,
+      plans,
       installation,
       registries,
       rules,
@@ -75,7 +78,7 @@ function reconcilers(surroundings: Surroundings, queues: Queues, signal: AbortSi
       health,
       managed: () => world.managed(),
     }),
-    rules: cacheRuleReconciler({ ...common, rules, registries, providers, health }),
+    rules: cacheRuleReconciler({ ...common, plans, rules, registries, providers, health }),
     policies: clusterImagePolicyReconciler({ ...common, policies, endpointSlices, statusPort, pages: policyPages }),
     certificates: certificateReconciler({
       ...common,
@@ -83,7 +86,7 @@ function reconcilers(surroundings: Surroundings, queues: Queues, signal: AbortSi
       configurationCount: world.configurations.length,
       rule: DEFAULT_CERTIFICATE_RULE,
     }),
-    webhooks: webhookConfigurationReconciler({ ...common, configurations }),
+    webhooks: webhookConfigurationReconciler({ ...common, servicePort: config.webhookServicePort, configurations }),
     sealKeys: sealKeyReconciler({ ...common, rule: sealRule }),
   };
 }

@@ -1,4 +1,3 @@
-import type { Change } from "../adapters/kube/store.ts";
 import type { KubeObject } from "../adapters/kube/types.ts";
 import { gatewayName } from "../core/cacheregistry/names.ts";
 import { conditionIsTrue } from "../core/cacherule/servable.ts";
@@ -6,6 +5,7 @@ import { normaliseHost } from "../core/image/reference.ts";
 import { WEBHOOK_SERVICE } from "../core/webhookconfig/desired.ts";
 import { type CacheRuleObject, CONDITION } from "../crds/index.ts";
 import { CERTIFICATES_SECRET } from "./certificates/reconciler.ts";
+import { specChanged } from "./changes.ts";
 import { SERVICE_NAME_LABEL } from "./pages/endpoints.ts";
 import type { DeploymentObject, SecretObject } from "./resources.ts";
 import type { WorkQueue } from "./runtime/workqueue.ts";
@@ -18,16 +18,6 @@ export type Queues = Readonly<
 >;
 
 export const SINGLETON = "singleton";
-
-function specChanged({ before, after }: Change<KubeObject>): boolean {
-  return (
-    before === undefined ||
-    after === undefined ||
-    before.metadata.uid !== after.metadata.uid ||
-    before.metadata.generation !== after.metadata.generation ||
-    before.metadata.deletionTimestamp !== after.metadata.deletionTimestamp
-  );
-}
 
 function ownerName(object: KubeObject | undefined): string | undefined {
   return object?.metadata.ownerReferences?.find(({ kind }) => kind === "CacheRegistry")?.name;

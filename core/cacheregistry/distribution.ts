@@ -10,9 +10,17 @@ export const DISTRIBUTION_METRICS_PORT = 5001;
 export const CONFIG_DIRECTORY = "/etc/distribution";
 export const DATA_DIRECTORY = "/var/lib/registry";
 
+/** Escapes what is not printable ASCII: YAML libraries differ in what they take for a line break inside quotes (U+0085, U+2028, U+2029). */
+function asciiOnly(yaml: string): string {
+  return yaml.replace(/[^\n\x20-\x7e]/gu, (character) => {
+    const code = character.codePointAt(0) ?? 0;
+    return code > 0xffff ? `\\U${code.toString(16).padStart(8, "0")}` : `\\u${code.toString(16).padStart(4, "0")}`;
+  });
+}
+
 /**
  * The `config.yml` of a CNCF distribution v3.1 registry that proxies one upstream (configuration reference: "proxy", "storage",
- * "health"). Every string is double-quoted, so no credential can be read as YAML. Deterministic: equal input, equal bytes.
+ * "health"). Every string is double-quoted and ASCII, so no credential can be read as YAML. Deterministic: equal input, equal bytes.
  * `ttl` is a Go duration; `0s` keeps content for ever, none is distribution's seven days.
  */
 export function distributionConfig(upstream: Upstream, ttl?: string): string {
@@ -37,7 +45,7 @@ export function distributionConfig(upstream: Upstream, ttl?: string): string {
       ...(ttl !== undefined && { ttl }),
     },
   };
-  return stringify(config, { defaultStringType: "QUOTE_DOUBLE", defaultKeyType: "PLAIN", lineWidth: 0 });
+  return asciiOnly(stringify(config, { defaultStringType: "QUOTE_DOUBLE", defaultKeyType: "PLAIN", lineWidth: 0 }));
 }
 
 /** A short name for the content of files: a Pod template that carries it rolls when the content changes. The content can't be got back from it. */

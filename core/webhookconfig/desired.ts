@@ -12,6 +12,8 @@ const POLICY_TIMEOUT_SECONDS = 10;
 /** What the configurations depend on. */
 export interface WebhookInput {
   readonly namespace: string;
+  /** The port of the Service. */
+  readonly servicePort: number;
   /** PEM, one certificate or several. */
   readonly caBundle: string;
   /** The live uid of the system namespace: the configurations go when it goes, so that no cluster is left with webhooks that nobody answers. */
@@ -55,7 +57,7 @@ function webhook(input: WebhookInput, name: string, path: string): Readonly<Reco
     admissionReviewVersions: ["v1"],
     clientConfig: {
       caBundle: Buffer.from(input.caBundle, "utf8").toString("base64"),
-      service: { namespace: input.namespace, name: WEBHOOK_SERVICE, path, port: 443 },
+      service: { namespace: input.namespace, name: WEBHOOK_SERVICE, path, port: input.servicePort },
     },
     failurePolicy: "Fail",
     matchPolicy: "Equivalent",

@@ -57,12 +57,12 @@ export function productionModules(root: string, cache: string): string {
   rmSync(unfinished, { recursive: true, force: true });
   mkdirSync(unfinished, { recursive: true });
   for (const name of inputs) copyFileSync(join(root, name), join(unfinished, name));
-  execFileSync("npm", ["ci", "--omit=dev", "--ignore-scripts", "--no-progress", "--prefer-offline"], {
-    cwd: unfinished,
-    stdio: ["ignore", "ignore", "inherit"],
-    timeout: INSTALL_MS,
-  });
-  if (existsSync(dir)) rmSync(unfinished, { recursive: true, force: true });
-  else renameSync(unfinished, dir);
+  try {
+    const args = ["ci", "--omit=dev", "--ignore-scripts", "--no-progress", "--prefer-offline"];
+    execFileSync("npm", args, { cwd: unfinished, stdio: ["ignore", "ignore", "inherit"], timeout: INSTALL_MS });
+    if (!existsSync(dir)) renameSync(unfinished, dir);
+  } finally {
+    rmSync(unfinished, { recursive: true, force: true });
+  }
   return dir;
 }

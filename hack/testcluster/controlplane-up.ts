@@ -1,5 +1,5 @@
 import { apiServerDaemon, controllerManagerDaemon, type Endpoints, etcdDaemon, freePorts } from "./controlplane.ts";
-import { apiReady, registryReady, waitUntil } from "./health.ts";
+import { apiReady, apiServing, registryReady, waitUntil } from "./health.ts";
 import { type Binaries, bin, makeFolders, stampOf } from "./layout.ts";
 import { kubeconfigPath, writeCredentials } from "./pki.ts";
 import { type DaemonSpec, startDaemon } from "./processes.ts";
@@ -22,10 +22,12 @@ export async function startControlPlane(settings: Settings, binaries: Binaries):
     registryDaemon(dir, bin(dir, "registry"), { name: "registry", listen: registry }),
   ];
   for (const spec of first) await startDaemon(dir, spec);
-  await waitUntil("a ready API server", () => apiReady(dir, server), { dir, daemons: first });
-  await waitUntil("the registry", () => registryReady(registry), { dir, daemons: first });
+  await waitUntil("an API server", () => apiServing(dir, server), { dir, daemons: first });
   const then = binaries.has("kube-controller-manager") ? [controllerManagerDaemon(dir)] : [];
   for (const spec of then) await startDaemon(dir, spec);
+  const watch = { dir, daemons: [...first, ...then] };
+  await waitUntil("a ready API server", () => apiReady(dir, server), watch);
+  await waitUntil("the registry", () => registryReady(registry), watch);
   const record: ClusterRecord = {
     mode: "control-plane",
     hasNode: false,
@@ -33,7 +35,7 @@ export async function startControlPlane(settings: Settings, binaries: Binaries):
     kubeconfig: kubeconfigPath(dir, "admin"),
     server,
     registry,
-    daemons: [...first, ...then],
+    daemons: watch.daemons,
   };
   writeRecord(dir, record);
   return record;

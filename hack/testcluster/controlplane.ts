@@ -1,3 +1,4 @@
+import { randomInt } from "node:crypto";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { bin } from "./layout.ts";
@@ -71,27 +72,32 @@ export function controllerManagerDaemon(dir: string): DaemonSpec {
   ]);
 }
 
-/** kube-scheduler; it listens on no port. */
+/** kube-scheduler; it listens on no port. As an administrator, because it starts before the roles are made that its own user has. */
 export function schedulerDaemon(dir: string): DaemonSpec {
-  const config = kubeconfigPath(dir, "scheduler");
-  return daemon(dir, "kube-scheduler", [`--kubeconfig=${config}`, "--leader-elect=false", "--secure-port=0"]);
+  return daemon(dir, "kube-scheduler", [...asAdmin(dir), "--secure-port=0"]);
 }
 
 function asAdmin(dir: string): string[] {
   return [`--kubeconfig=${kubeconfigPath(dir, "admin")}`, "--leader-elect=false"];
 }
 
+const PORTS = { from: 15_000, to: 30_000 }; // below those that outgoing connections take, which would race with us
+
 /** `count` ports of the loopback address that nobody listens on, all different. */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, () => {
-      const server = createServer();
-      return new Promise<typeof server>((ready, failed) =>
-        server.once("error", failed).listen(0, "127.0.0.1", () => ready(server)),
-      );
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => new Promise((closed) => server.close(closed))));
-  return ports;
+  const found = new Set<number>();
+  for (let tries = 0; found.size < count; tries += 1) {
+    const port = randomInt(PORTS.from, PORTS.to);
+    if (await isFree(port)) found.add(port);
+    if (tries > 1000) throw new Error(`no free port between ${PORTS.from} and ${PORTS.to} on the loopback address`);
+  }
+  return [...found];
+}
+
+function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  return new Promise((done) => {
+    server.once("error", () => done(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => done(true)));
+  });
 }

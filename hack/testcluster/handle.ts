@@ -152,7 +152,7 @@ export class ClusterHandle {
     };
   }
 
-  /** The end of a component's log, for messages. */
+  /** Path of a component's log. */
   logPath(component: string): string {
     return join(this.settings.dir, `logs/${component}.log`);
   }

@@ -32,27 +32,38 @@ function ended(spec: DaemonSpec): string {
 }
 
 function tail(path: string, lines: number): string {
-  return existsSync(path) ? readFileSync(path, "utf8").trimEnd().split("\n").slice(-lines).join("\n") : "";
+  if (!existsSync(path)) return "";
+  const end = readFileSync(path, "utf8").trimEnd().split("\n").slice(-lines);
+  return end.map((line) => (line.length > 240 ? `${line.slice(0, 240)}…` : line)).join("\n");
 }
 
 /** Whether the API server at `server` is ready and is the one whose certificate lies in `dir`. */
 export function apiReady(dir: string, server: string): Promise<boolean> {
+  return apiAnswers(dir, `${server}/readyz`, [200]);
+}
+
+/** Whether the API server at `server` answers at all: enough for those who try again, seconds before it is ready. */
+export function apiServing(dir: string, server: string): Promise<boolean> {
+  return apiAnswers(dir, `${server}/version`, [200, 403]); // 403: the roles that let anybody ask are not made yet
+}
+
+function apiAnswers(dir: string, url: string, good: readonly number[]): Promise<boolean> {
   const path = apiCertificate(dir);
   if (!existsSync(path)) return Promise.resolve(false);
-  return answers200(httpsRequest(`${server}/readyz`, { ca: readFileSync(path), timeout: PROBE_MS, agent: false }));
+  return answers(httpsRequest(url, { ca: readFileSync(path), timeout: PROBE_MS, agent: false }), good);
 }
 
 /** Whether a registry answers at `address`: 401 will do. */
 export function registryReady(address: string): Promise<boolean> {
-  return answers200(httpRequest(`http://${address}/v2/`, { timeout: PROBE_MS, agent: false }), 401);
+  return answers(httpRequest(`http://${address}/v2/`, { timeout: PROBE_MS, agent: false }), [200, 401]);
 }
 
-function answers200(request: ReturnType<typeof httpRequest>, alsoGood = 200): Promise<boolean> {
+function answers(request: ReturnType<typeof httpRequest>, good: readonly number[]): Promise<boolean> {
   return new Promise((done) => {
     request
       .once("response", (response) => {
         response.resume();
-        done(response.statusCode === 200 || response.statusCode === alsoGood);
+        done(good.includes(response.statusCode ?? 0));
       })
       .once("timeout", () => request.destroy())
       .once("error", () => done(false))

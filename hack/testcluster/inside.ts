@@ -1,5 +1,6 @@
 // The steps of `up` that run in the cluster's network: node hack/testcluster/inside.ts STEP ...
 
+import { messageOf } from "../../core/errors.ts";
 import { requireRecord } from "./exec.ts";
 import { apiReady, registryReady } from "./health.ts";
 import { startNodeDaemons } from "./node-daemons.ts";
@@ -21,6 +22,6 @@ try {
   else if (step === "check") await check();
   else throw new Error(`no step "${step}"`);
 } catch (error) {
-  say(`cluster: ${error instanceof Error ? error.message : String(error)}`);
+  say(`cluster: ${messageOf(error)}`);
   process.exitCode = 1;
 }

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { messageOf } from "../../core/errors.ts";
 import { exec, requireRecord } from "./exec.ts";
 import { existingCluster } from "./external.ts";
 import { ensureCosign } from "./layout.ts";
@@ -106,6 +107,6 @@ async function logs(settings: Settings, component: string | undefined): Promise<
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
-  say(`cluster: ${error instanceof Error ? error.message : String(error)}`);
+  say(`cluster: ${messageOf(error)}`);
   process.exitCode = 1;
 }

@@ -11,7 +11,7 @@ import {
   etcdDaemon,
   schedulerDaemon,
 } from "./controlplane.ts";
-import { apiReady, registryReady, waitUntil } from "./health.ts";
+import { apiReady, apiServing, registryReady, waitUntil } from "./health.ts";
 import { blobStore } from "./images.ts";
 import { bin, stampOf } from "./layout.ts";
 import { NODE_IP, REGISTRY } from "./node-conf.ts";
@@ -46,10 +46,11 @@ export async function startNodeDaemons(settings: Settings): Promise<void> {
   for (const spec of first) await startDaemon(dir, spec);
   await waitUntil("the registry", () => registryReady(REGISTRY), { dir, daemons: first });
   await pushPause(settings);
-  await waitUntil("a ready API server", () => apiReady(dir, SERVER), { dir, daemons: first });
+  await waitUntil("an API server", () => apiServing(dir, SERVER), { dir, daemons: first });
   for (const spec of then) await startDaemon(dir, spec);
   const daemons = [...first, ...then];
   const watch = { dir, daemons };
+  await waitUntil("a ready API server", () => apiReady(dir, SERVER), watch);
   await applyStorage(dir);
   await waitUntil("a Ready node", () => nodeReady(dir), watch);
   await waitUntil("the cluster's DNS", dnsReady, watch);

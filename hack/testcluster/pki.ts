@@ -5,7 +5,6 @@ import { join } from "node:path";
 /** Who may talk to the API server, by bearer token: name, user name, groups. The server makes its own certificate. */
 const IDENTITIES = [
   { name: "admin", user: "admin", group: "system:masters" },
-  { name: "scheduler", user: "system:kube-scheduler" },
   { name: "node", user: "system:node:node1", group: "system:nodes" },
 ] as const;
 
@@ -23,9 +22,7 @@ export function writeCredentials(dir: string, server: string): void {
   writeFileSync(join(dir, "pki/service-account.key"), privateKey.export({ type: "sec1", format: "pem" }), secret);
   writeFileSync(join(dir, "pki/service-account.pub"), publicKey.export({ type: "spki", format: "pem" }), secret);
   const tokens = IDENTITIES.map((identity) => ({ ...identity, token: randomBytes(16).toString("hex") }));
-  const rows = tokens.map((row) =>
-    [row.token, row.user, row.name, ...("group" in row ? [`"${row.group}"`] : [])].join(","),
-  );
+  const rows = tokens.map((row) => [row.token, row.user, row.name, `"${row.group}"`].join(","));
   writeFileSync(join(dir, "pki/tokens.csv"), `${rows.join("\n")}\n`, secret);
   for (const { name, token } of tokens)
     writeFileSync(kubeconfigPath(dir, name), kubeconfig(dir, server, token), secret);

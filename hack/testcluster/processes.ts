@@ -117,7 +117,8 @@ export async function endDaemons(
   }
 }
 
-function tryKill(pid: number, signal: NodeJS.Signals): void {
+/** Sends a signal to a process that may have ended already. */
+export function tryKill(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);
   } catch (error) {

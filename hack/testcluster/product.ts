@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { messageOf } from "../../core/errors.ts";
 import { distributionImage } from "../images/distribution.ts";
 import { entrepotImage } from "../images/entrepot.ts";
 import { push } from "../oci/push.ts";
@@ -56,8 +57,20 @@ export async function installProduct(
     say("Entrepot's resources are applied; its Pods stay Pending, there is no node.");
     return;
   }
-  for (const name of DEPLOYMENTS) {
-    await kubectl(target, ["-n", NAMESPACE, "rollout", "status", `deploy/${name}`, `--timeout=${ROLLOUT_SECONDS}s`]);
+  for (const name of DEPLOYMENTS) await waitForRollout(target, name);
+}
+
+/** Throws with the state of the Pods and their last words when the rollout does not end in time. */
+async function waitForRollout(target: Target, name: string): Promise<void> {
+  const inNamespace = (...args: readonly string[]) => kubectl(target, ["--namespace", NAMESPACE, ...args]);
+  try {
+    await inNamespace("rollout", "status", `deployment/${name}`, `--timeout=${ROLLOUT_SECONDS}s`);
+  } catch (error) {
+    const shown = [
+      ["get", "pods"],
+      ["logs", `deployment/${name}`, "--tail=20"],
+    ].map((args) => inNamespace(...args).catch(messageOf));
+    throw new Error([messageOf(error), ...(await Promise.all(shown))].join("\n"));
   }
 }
 
@@ -72,6 +85,6 @@ async function kubectl({ dir, kubeconfig }: Target, args: readonly string[], inp
     env: { ...process.env, KUBECONFIG: kubeconfig },
     timeoutMs: (ROLLOUT_SECONDS + 30) * 1000,
   });
-  if (result.code !== 0) throw new Error(`kubectl ${args.slice(0, 4).join(" ")}: ${result.stderr.trim()}`);
+  if (result.code !== 0) throw new Error(`kubectl ${args.join(" ")}: ${result.stderr.trim()}`);
   return result.stdout;
 }

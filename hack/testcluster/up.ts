@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { clean } from "./clean.ts";
 import { startControlPlane } from "./controlplane-up.ts";
 import { apiReady, registryReady } from "./health.ts";
-import { ensureBinaries, stampOf } from "./layout.ts";
+import { type Binaries, ensureBinaries, stampOf } from "./layout.ts";
 import { withLock } from "./lock.ts";
 import { runInside, startNode } from "./node-up.ts";
 import { installPackages, whyNoNode } from "./probe.ts";
@@ -26,12 +26,22 @@ export async function up(settings: Settings, options: { node: boolean }, say: Sa
     }
     await clean(settings, { logs: true });
     mkdirSync(settings.dir, { recursive: true });
-    const record = mode === "node" ? await startNode(settings, binaries) : await startControlPlane(settings, binaries);
+    const record = await start(settings, mode, binaries);
     say(
       `Cluster "${settings.name}" is up after ${((performance.now() - began) / 1000).toFixed(1)} s: ${describe(record)}.`,
     );
     return record;
   });
+}
+
+/** A cluster that does not come up whole leaves its logs and nothing that runs. */
+async function start(settings: Settings, mode: Mode, binaries: Binaries): Promise<ClusterRecord> {
+  try {
+    return mode === "node" ? await startNode(settings, binaries) : await startControlPlane(settings, binaries);
+  } catch (error) {
+    await clean(settings, { logs: false });
+    throw error;
+  }
 }
 
 /** Ends the cluster; its logs stay until the next one. */

@@ -45,8 +45,8 @@ export function upstreamStatus(examined: ExaminedUpstream): UpstreamStatus {
 }
 
 /**
- * Whether everything that serves a registry runs. One upstream's failure does not make the registry unready: its rules say so, the
- * others are served.
+ * Whether everything that serves a registry runs. An upstream that does not answer does not make the registry unready: its rules say
+ * so, the others are served.
  */
 export function inClusterReadiness(
   registry: CacheRegistryObject,
@@ -69,12 +69,7 @@ export function inClusterReadiness(
     if (one.kind === "problem") continue;
     const backend = backendName(name, one.upstream.host);
     const deployment = deployments.get(backend);
-    if (deployment === undefined && !canRoll(one)) {
-      return no(
-        REASON.UpstreamUnreachable,
-        `the proxy of ${shownHost(one.upstream.host)} is started when that upstream answers; see the conditions of its rules`,
-      );
-    }
+    if (deployment === undefined && !canRoll(one)) continue; // started when its upstream answers; its rules say so
     if (deployment === undefined || !isRolledOut(deployment)) {
       return no(
         REASON.BackendNotReady,

@@ -1,6 +1,7 @@
 import type { Clock } from "../../adapters/clock.ts";
 import { isKubeError } from "../../adapters/kube/errors.ts";
 import type { KubeClient } from "../../adapters/kube/types.ts";
+import { parseDuration } from "../../core/admission/config.ts";
 import type { Condition } from "../../core/conditions.ts";
 import { normaliseHost } from "../../core/image/reference.ts";
 import {
@@ -10,7 +11,7 @@ import {
   REASON,
   type UpstreamStatus,
 } from "../../crds/index.ts";
-import { planRules } from "../cacherule/acceptance.ts";
+import type { Plans } from "../cacherule/plans.ts";
 import { type Events, noteReadiness } from "../events.ts";
 import { hold, isHeld, release } from "../finalizer.ts";
 import { providerOf, unsupportedProvider } from "../providers/provider.ts";
@@ -28,6 +29,7 @@ export interface CacheRegistryDependencies extends ProvisionDependencies {
   readonly client: Pick<KubeClient, "apply" | "applyStatus" | "mergePatch" | "list" | "delete">;
   readonly registries: Objects<CacheRegistryObject>;
   readonly rules: Objects<CacheRuleObject>;
+  readonly plans: Pick<Plans, "of">;
   readonly secrets: Objects<SecretObject>;
   readonly deployments: Objects<DeploymentObject>;
   readonly health: Pick<UpstreamHealthCache, "check">;
@@ -108,9 +110,9 @@ class Pass {
   }
 
   async serve(): Promise<Result> {
-    const { rules, intervals, log } = this.#dependencies;
+    const { plans, log } = this.#dependencies;
     const registry = this.#registry;
-    const { hosts } = planRules(registry.metadata.name, rules.list(), registry.spec.limit);
+    const { hosts } = plans.of(registry);
     const declared = (registry.spec.upstreams ?? []).map(({ host }) => normaliseHost(host));
     const used = await examine(registry, [...hosts], this.#dependencies);
     try {
@@ -119,14 +121,22 @@ class Pass {
       if (!isKubeError(thrown, "INVALID", "FORBIDDEN")) throw thrown;
       log.warn("object refused by the API server", { registry: registry.metadata.name, error: thrown.message });
       await this.refuse(REASON.RemoteError, `what serves the registry could not be made: ${thrown.message}`);
-      return { requeueAfterMs: intervals.healthyMs }; // what is in the way (a node port, a quota) may go away by itself
+      return { requeueAfterMs: this.#atRestMs() }; // what is in the way (a node port, a quota) may go away by itself
     }
     const unused = declared.filter((host) => !hosts.has(host));
     const others = await examine(registry, unused, this.#dependencies);
     const deployments = new Map(this.#dependencies.deployments.list().map((one) => [one.metadata.name, one]));
     const readiness = inClusterReadiness(registry, used, deployments);
     await this.publish(readiness, [...used, ...others].map(upstreamStatus));
-    return { requeueAfterMs: readiness.status === "True" ? intervals.healthyMs : intervals.pendingMs };
+    const { pendingMs } = this.#dependencies.intervals;
+    return { requeueAfterMs: readiness.status === "True" ? this.#atRestMs() : pendingMs };
+  }
+
+  /** What is made is watched, so drift shows at once; spec may ask for more looks, not for fewer. */
+  #atRestMs(): number {
+    const wanted = parseDuration(this.#registry.spec.driftInterval ?? "");
+    const { healthyMs } = this.#dependencies.intervals;
+    return wanted === undefined ? healthyMs : Math.min(healthyMs, wanted * 1000);
   }
 
   async finish(): Promise<Result> {

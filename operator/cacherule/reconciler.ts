@@ -10,8 +10,9 @@ import type { UpstreamHealthCache } from "../providers/upstream-health.ts";
 import type { Objects, SecretObject } from "../resources.ts";
 import type { Reconcile, Result } from "../runtime/controller.ts";
 import { writeStatus } from "../status.ts";
-import { planRules, type RuleVerdict } from "./acceptance.ts";
+import type { RuleVerdict } from "./acceptance.ts";
 import { decideDeletingStatus, decideRuleStatus, type RuleFacts, type UpstreamState } from "./decide.ts";
+import type { Plans } from "./plans.ts";
 
 /** What the reconciler of CacheRules works with. */
 export interface CacheRuleDependencies {
@@ -20,6 +21,7 @@ export interface CacheRuleDependencies {
   readonly rules: Objects<CacheRuleObject>;
   readonly registries: Objects<CacheRegistryObject>;
   readonly secrets: Objects<SecretObject>;
+  readonly plans: Pick<Plans, "of">;
   readonly providers: Providers;
   readonly health: Pick<UpstreamHealthCache, "check">;
   readonly events: Events;
@@ -54,8 +56,7 @@ function judge(rule: CacheRuleObject, dependencies: CacheRuleDependencies): Judg
   const provider = kind === undefined ? undefined : dependencies.providers.get(kind);
   if (provider === undefined)
     return refuse("UnsupportedProvider", `CacheRegistry "${name}": ${unsupportedProvider(kind)}`);
-  const plan = planRules(name, dependencies.rules.list(), registry.spec.limit);
-  const verdict = plan.verdicts.get(rule.metadata.name);
+  const verdict = dependencies.plans.of(registry).verdicts.get(rule.metadata.name);
   if (verdict === undefined) return refuse("InvalidSpec", "the rule was not judged");
   return { verdict, provider, registry };
 }

@@ -11,6 +11,14 @@ interface Standing {
   readonly message: string;
 }
 
+/** What each condition says when all is well; replicas report one problem, not one per condition, so they fail together. */
+const GOOD: Readonly<Record<string, string>> = {
+  [CONDITION.KeysInlined]: "the keys that the policy names are read",
+  [CONDITION.PoliciesInlined]: "what the policy asks of images is read",
+  [CONDITION.ConfigMapUpdated]: "every webhook replica has the policy",
+  [CONDITION.Ready]: "every webhook replica enforces this generation",
+};
+
 /** How a policy stands with the webhook replicas: enforced only if each of them holds this generation of it, without a problem. */
 export function standing(policy: ClusterImagePolicyObject, answers: readonly Answer<PoliciesPage>[]): Standing {
   const waiting = (message: string): Standing => ({ status: "False", reason: REASON.WaitingForWebhooks, message });
@@ -32,8 +40,7 @@ export function standing(policy: ClusterImagePolicyObject, answers: readonly Ans
     }
   }
   const behind = answers.find((answer) => "problem" in answer || answer.page.get(uid)?.generation !== generation);
-  if (behind === undefined)
-    return { status: "True", reason: REASON.Enforced, message: "every webhook replica enforces this generation" };
+  if (behind === undefined) return { status: "True", reason: REASON.Enforced, message: GOOD[CONDITION.Ready] ?? "" };
   return waiting(
     "problem" in behind
       ? `webhook Pod "${behind.endpoint}" can't be asked what it enforces: ${behind.problem}`
@@ -49,8 +56,9 @@ export function decidePolicyStatus(
 ): NonNullable<ClusterImagePolicyObject["status"]> {
   const { status, reason, message } = standing(policy, answers);
   const observedGeneration = policy.metadata.generation;
-  const types = [CONDITION.KeysInlined, CONDITION.PoliciesInlined, CONDITION.ConfigMapUpdated, CONDITION.Ready];
-  const updates = types.map((type): Update => ({ type, status, reason, message }));
+  const updates = Object.entries(GOOD).map(
+    ([type, good]): Update => ({ type, status, reason, message: status === "True" ? good : message }),
+  );
   const known = (policy.status?.conditions ?? []) as readonly Condition[];
   const conditions = updates.reduce<readonly Condition[]>(
     (all, update) => setCondition(all, { ...update, observedGeneration }, now),

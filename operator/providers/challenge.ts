@@ -16,7 +16,7 @@ export function parseChallenges(header: string | readonly string[] | undefined):
     const match = /^\s*([a-z0-9-]+)(?:\s+(.*))?$/is.exec(value.slice(0, HEADER_LIMIT));
     if (match === null) return [];
     const [, scheme = "", rest = ""] = match;
-    const parameters = [...rest.matchAll(PARAMETER)].map(([, name = "", quoted, plain = ""]) => [
+    const parameters = [...rest.matchAll(PARAMETER)].map(([, name = "", quoted, plain = ""]): [string, string] => [
       name.toLowerCase(),
       quoted === undefined ? plain : quoted.replace(/\\(.)/g, "$1"),
     ]);

@@ -13,6 +13,8 @@ import { secretFiles } from "../secrets.ts";
 export interface WebhookConfigurationDependencies {
   readonly client: Pick<KubeClient, "create" | "replace" | "get">;
   readonly namespace: string;
+  /** The port of the Service in front of the webhooks. */
+  readonly servicePort: number;
   readonly secrets: Objects<SecretObject>;
   /** The live configurations of ours, of both kinds. */
   readonly configurations: () => readonly KubeObject[];
@@ -29,14 +31,19 @@ const RESOURCES: Readonly<Record<WebhookConfiguration["kind"], Resource>> = {
  * Secret. Before there is a certificate nothing is written: a webhook that nobody can answer would only lock namespaces.
  */
 export function webhookConfigurationReconciler(dependencies: WebhookConfigurationDependencies): Reconcile {
-  const { client, namespace, log } = dependencies;
+  const { client, namespace, servicePort, log } = dependencies;
   return async (_key, signal) => {
     const secret = dependencies.secrets.get(`${namespace}/${CERTIFICATES_SECRET}`);
     const caBundle = trustBundle(readMaterial(secretFiles(secret, [CA_CERT])));
     if (caBundle === "") return {}; // the Secret's next version brings us back
     const { metadata } = await client.get(Resources.namespaces, namespace, { signal });
     const live = dependencies.configurations();
-    for (const wanted of webhookConfigurations({ namespace, caBundle, namespaceUid: metadata.uid ?? "" })) {
+    for (const wanted of webhookConfigurations({
+      namespace,
+      servicePort,
+      caBundle,
+      namespaceUid: metadata.uid ?? "",
+    })) {
       const found = live.find(({ kind, metadata: { name } }) => kind === wanted.kind && name === wanted.metadata.name);
       const resource = RESOURCES[wanted.kind];
       if (found === undefined) {

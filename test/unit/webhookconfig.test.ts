@@ -3,7 +3,7 @@ import { WORKLOAD_KINDS } from "../../core/admission/workload.ts";
 import { webhookConfigurations } from "../../core/webhookconfig/desired.ts";
 import { hasDrifted, trusts } from "../../core/webhookconfig/drift.ts";
 
-const INPUT = { namespace: "cosign-system", caBundle: "PEM-A\n", namespaceUid: "uid-ns" };
+const INPUT = { servicePort: 443, namespace: "cosign-system", caBundle: "PEM-A\n", namespaceUid: "uid-ns" };
 const [mutating, validating, policies] = webhookConfigurations(INPUT);
 if (mutating === undefined || validating === undefined || policies === undefined)
   throw new Error("three configurations expected");
