@@ -14,8 +14,14 @@ import type { World } from "./world.ts";
 
 /** One queue per reconciler. Those of singletons take any key. */
 export type Queues = Readonly<
-  Record<"registries" | "rules" | "policies" | "certificates" | "webhooks" | "sealKeys", Pick<WorkQueue, "add">>
+  Record<
+    "registries" | "rules" | "policies" | "certificates" | "webhooks" | "sealKeys",
+    Pick<WorkQueue, "add" | "addAfter">
+  >
 >;
+
+/** Webhook replicas learn of a Secret when we do: they are asked again once they must have compiled it. */
+const COMPILE_MS = 2_000;
 
 export const SINGLETON = "singleton";
 
@@ -66,6 +72,10 @@ export function connectTriggers(world: World, queues: Queues): void {
     }
     if (name === SEAL_KEYS_SECRET) queues.sealKeys.add(SINGLETON);
     if (owner !== undefined) return queues.registries.add(owner);
+    for (const { metadata, spec } of world.policies.list()) {
+      if (spec?.authorities?.some(({ key }) => key?.secretRef?.name === name))
+        queues.policies.addAfter(metadata.name, COMPILE_MS);
+    }
     for (const { metadata, spec } of world.registries.list()) {
       if (!spec.upstreams?.some(({ credentials }) => credentials?.secretRef?.name === name)) continue;
       queues.registries.add(metadata.name);
