@@ -119,7 +119,7 @@ describe("The custom resource definitions in an API server", () => {
       const { items } = await client.list(resource);
       for (const { metadata } of items) if (metadata.name.startsWith(RUN)) await client.delete(resource, metadata.name);
     }
-    client.close();
+    await client.close();
   });
 
   /** What the API server says to each of these, by name: `accepted`, or why not. */

@@ -1,0 +1,174 @@
+import { X509Certificate } from "node:crypto";
+import { expect } from "chai";
+import type { ConnectedKubeClient } from "../../adapters/kube/client.ts";
+import { Resources } from "../../adapters/kube/resources.ts";
+import type { KubeObject } from "../../adapters/kube/types.ts";
+import { silentLog } from "../../adapters/telemetry/log.ts";
+import { DEFAULT_CERTIFICATE_RULE } from "../../core/certificates/decide.ts";
+import { certificateReconciler } from "../../operator/certificates/reconciler.ts";
+import type { SecretObject } from "../../operator/resources.ts";
+import { webhookConfigurationReconciler } from "../../operator/webhookconfigurations/reconciler.ts";
+import { type ClusterHandle, sharedCluster } from "../support/cluster.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+import { adminClient, freshNamespace } from "../support/kube.ts";
+
+const DAY = 86_400_000;
+
+describe("Certificates over the years, on a real API server", function () {
+  this.timeout(60_000);
+  const signal = new AbortController().signal;
+  const clock = new FakeClock(new Date());
+  let cluster: ClusterHandle;
+  let client: ConnectedKubeClient;
+  let namespace: string;
+  let secrets: SecretObject[] = [];
+  let configurations: KubeObject[] = [];
+
+  before(async function () {
+    this.timeout(0);
+    cluster = await sharedCluster();
+    if (cluster.hasNode) {
+      console.error(`      skipped: ${this.test?.parent?.title}: an operator of its own runs in this cluster already`);
+      this.skip();
+    }
+    client = await adminClient(cluster);
+    namespace = await freshNamespace(client, "certificates");
+    await removeWebhooks();
+  });
+
+  after(async () => {
+    if (client === undefined) return;
+    await removeWebhooks();
+    await cluster.kubectl(["delete", "namespace", namespace, "--wait=false"]);
+    await client.close();
+  });
+
+  async function removeWebhooks(): Promise<void> {
+    const names = ["policy.sigstore.dev", "validating.clusterimagepolicy.sigstore.dev", "--ignore-not-found"];
+    await cluster.kubectl(["delete", "validatingwebhookconfiguration", ...names]);
+    await cluster.kubectl(["delete", "mutatingwebhookconfiguration", "policy.sigstore.dev", "--ignore-not-found"]);
+  }
+
+  /** What informers would know by now. */
+  async function look(): Promise<void> {
+    const ours = ({ metadata }: KubeObject) => metadata.labels?.["app.kubernetes.io/managed-by"] === "entrepot";
+    secrets = [...(await client.list<SecretObject>(Resources.secrets, { namespace })).items];
+    const lists = await Promise.all(
+      [Resources.mutatingWebhookConfigurations, Resources.validatingWebhookConfigurations].map((resource) =>
+        client.list<KubeObject>(resource),
+      ),
+    );
+    configurations = lists.flatMap(({ items }) => items.filter(ours));
+  }
+
+  const objects = {
+    get: (key: string) => secrets.find(({ metadata }) => `${metadata.namespace}/${metadata.name}` === key),
+    list: () => secrets,
+  };
+  const common = () => ({ client, namespace, secrets: objects, configurations: () => configurations, log: silentLog });
+  const issue = () =>
+    certificateReconciler({ ...common(), configurationCount: 3, rule: DEFAULT_CERTIFICATE_RULE, clock });
+  const publish = () => webhookConfigurationReconciler({ ...common(), servicePort: 443 });
+
+  async function turn(reconcile: typeof issue | typeof publish) {
+    await look();
+    const result = await reconcile()("singleton", signal);
+    await look();
+    return result;
+  }
+
+  function file(name: string): string {
+    return Buffer.from(objects.get(`${namespace}/webhook-certs`)?.data?.[name] ?? "", "base64").toString();
+  }
+
+  function bundles(): readonly string[] {
+    return configurations.flatMap((configuration) =>
+      (configuration as unknown as { webhooks: { clientConfig: { caBundle: string } }[] }).webhooks.map(
+        ({ clientConfig }) => Buffer.from(clientConfig.caBundle, "base64").toString(),
+      ),
+    );
+  }
+
+  function authorities(bundle: string): readonly X509Certificate[] {
+    return bundle
+      .split(/(?<=-----END CERTIFICATE-----\n)/)
+      .filter((pem) => pem.trim() !== "")
+      .map((pem) => new X509Certificate(pem));
+  }
+
+  /** Whether the API server, by the configurations that it has, accepts what the webhook serves. */
+  function isTrustedByAll(): boolean {
+    const serving = new X509Certificate(file("server-cert.pem"));
+    return bundles().every((bundle) =>
+      authorities(bundle).some((ca) => serving.checkIssued(ca) && serving.verify(ca.publicKey)),
+    );
+  }
+
+  it("begin with an authority that all configurations trust", async () => {
+    await turn(publish); // nothing to publish yet: no configuration may be made
+    expect(configurations).to.have.length(0);
+    await turn(issue);
+    await turn(publish);
+    expect(configurations).to.have.length(3);
+    expect(isTrustedByAll()).to.equal(true);
+    expect(await turn(issue))
+      .to.have.property("requeueAfterMs")
+      .greaterThan(60_000);
+  });
+
+  it("write nothing at rest", async () => {
+    const versions = () => [...secrets, ...configurations].map(({ metadata }) => metadata.resourceVersion);
+    const before = versions();
+    for (let again = 0; again < 3; again += 1) {
+      await turn(issue);
+      await turn(publish);
+    }
+    expect(versions()).to.deep.equal(before);
+  });
+
+  it("change the serving certificate in the last third of its life, by the same authority", async () => {
+    const before = file("server-cert.pem");
+    await clock.advance(21 * DAY);
+    await turn(issue);
+    expect(file("server-cert.pem")).to.not.equal(before);
+    expect(isTrustedByAll()).to.equal(true);
+  });
+
+  it("change the authority without a moment in which the webhook is not trusted", async () => {
+    await clock.advance(224 * DAY); // 245 days: past two thirds of a year; the serving certificate has run out meanwhile
+    await turn(issue); // the authority joins
+    const old = bundles()[0] ?? "";
+    expect(authorities(file("ca-cert.pem"))).to.have.length(2);
+    expect(isTrustedByAll()).to.equal(true);
+    const served = file("server-cert.pem");
+
+    await turn(publish); // old and new are trusted
+    for (const bundle of bundles()) expect(authorities(bundle)).to.have.length(2);
+    expect(bundles()[0]).to.contain(old);
+    expect(isTrustedByAll()).to.equal(true);
+
+    await turn(issue); // only now is the new one used
+    expect(file("server-cert.pem")).to.not.equal(served);
+    expect(isTrustedByAll()).to.equal(true);
+    expect(
+      new X509Certificate(file("server-cert.pem")).checkIssued(authorities(file("ca-cert.pem"))[0] as X509Certificate),
+    ).to.equal(true);
+  });
+
+  it("forget the old authority when it has expired", async () => {
+    await clock.advance(125 * DAY); // 370 days
+    for (let again = 0; again < 4; again += 1) {
+      await turn(issue);
+      await turn(publish);
+      expect(isTrustedByAll()).to.equal(true);
+    }
+    for (const bundle of bundles()) expect(authorities(bundle)).to.have.length(1);
+  });
+
+  it("lose no key when two processes write at once", async () => {
+    await clock.advance(300 * DAY);
+    await look();
+    const results = await Promise.allSettled([issue()("singleton", signal), issue()("singleton", signal)]);
+    expect(results.map(({ status }) => status).sort()).to.deep.equal(["fulfilled", "rejected"]);
+  });
+});

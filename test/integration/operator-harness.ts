@@ -1,0 +1,194 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import { networkInterfaces, tmpdir } from "node:os";
+import { join } from "node:path";
+import { parse, stringify } from "yaml";
+import { Resources } from "../../adapters/kube/resources.ts";
+import type { KubeClient, KubeObject } from "../../adapters/kube/types.ts";
+import { CACHE_RULES, type CacheRuleObject } from "../../crds/index.ts";
+import type { EndpointSliceObject } from "../../operator/resources.ts";
+import type { ClusterHandle } from "../support/cluster.ts";
+import { eventually } from "../support/kube.ts";
+
+export const NAMESPACE = "cosign-system";
+const ROOT = join(import.meta.dirname, "../..");
+const WRITES = new Set(["create", "update", "apply", "patch", "delete"]);
+
+/** An address of this machine that an EndpointSlice may hold: not loopback. Traffic to it does not leave the machine. */
+export function ownAddress(): string | undefined {
+  return Object.values(networkInterfaces())
+    .flat()
+    .find((address) => address !== undefined && address.family === "IPv4" && !address.internal)?.address;
+}
+
+/** A kubeconfig that has a ServiceAccount's own token (TokenRequest) in place of the administrator's certificate. */
+export async function serviceAccountKubeconfig(cluster: ClusterHandle, account: string): Promise<string> {
+  const token = (await cluster.kubectl(["-n", NAMESPACE, "create", "token", account, "--duration=1h"])).trim();
+  const config = parse(readFileSync(cluster.kubeconfig, "utf8")) as { users: { name: string; user: object }[] };
+  for (const user of config.users) user.user = { token };
+  const path = join(mkdtempSync(join(tmpdir(), "entrepot-operator-")), "kubeconfig");
+  writeFileSync(path, stringify(config), { mode: 0o600 });
+  process.once("exit", () => rmSync(join(path, ".."), { recursive: true, force: true }));
+  return path;
+}
+
+/** The operator in a process of its own, as the image runs it, so that it can be killed. */
+export class OperatorProcess {
+  readonly #env: NodeJS.ProcessEnv;
+  #child: ChildProcess | undefined;
+  #log = "";
+
+  constructor(env: NodeJS.ProcessEnv) {
+    this.#env = env;
+  }
+
+  /** Everything that it has logged, over all its lives. */
+  get log(): string {
+    return this.#log;
+  }
+
+  async start(): Promise<void> {
+    const child = spawn(process.execPath, [join(ROOT, "main.ts"), "operator"], {
+      env: this.#env,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    this.#child = child;
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on("data", (chunk: Buffer) => {
+        this.#log += chunk.toString();
+      });
+    }
+    await eventually("the operator is ready", async () => {
+      if (child.exitCode !== null) throw new Error(`the operator ended:\n${this.#log.slice(-3000)}`);
+      return await fetch(`http://127.0.0.1:${this.#env["STATUS_PORT"]}/readyz`).then(
+        ({ ok }) => ok,
+        () => false,
+      );
+    });
+  }
+
+  async stop(signal: NodeJS.Signals): Promise<void> {
+    const child = this.#child;
+    this.#child = undefined;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    child.kill(signal);
+    await once(child, "exit");
+  }
+
+  get metricsUrl(): string {
+    return `http://127.0.0.1:${this.#env["STATUS_PORT"]}/metrics`;
+  }
+
+  /** Requests to the API server that wrote something, by its own metrics; renewals of the lease are not counted. */
+  async writes(): Promise<number> {
+    const text = await (await fetch(this.metricsUrl)).text();
+    const samples = text.matchAll(/^entrepot_kube_requests_total\{(.*)\} ([0-9]+)$/gm);
+    return [...samples].reduce((total, [, labels = "", value]) => {
+      const verb = /verb="([^"]*)"/.exec(labels)?.[1] ?? "";
+      return WRITES.has(verb) && !labels.includes('resource="leases"') ? total + Number(value) : total;
+    }, 0);
+  }
+}
+
+/**
+ * FAKE, in the place of a kubelet: says of Pods that no node runs that they are Running and Ready. What counts Pods (ReplicaSets,
+ * Deployments) is real. EndpointSlices are fake too, since the real ones leave out Pods that are on no node: they lead to `address`.
+ */
+export class FakeKubelet {
+  readonly #cluster: ClusterHandle;
+  readonly #client: KubeClient;
+  readonly #address: string;
+  readonly #seen = new Set<string>();
+
+  constructor(cluster: ClusterHandle, client: KubeClient, address: string) {
+    this.#cluster = cluster;
+    this.#client = client;
+    this.#address = address;
+  }
+
+  /** Marks the Pods that carry these labels now, and waits until their Deployment is available. */
+  async run(labelSelector: string, deployment: string): Promise<void> {
+    await eventually(`${deployment} is available`, async () => {
+      const { items } = await this.#client.list<KubeObject>(Resources.pods, { namespace: NAMESPACE, labelSelector });
+      for (const { metadata } of items) {
+        if (metadata.deletionTimestamp !== undefined || this.#seen.has(metadata.name)) continue;
+        if (await this.#mark(metadata.name)) this.#seen.add(metadata.name);
+      }
+      const live = await this.#client.get<
+        KubeObject & { spec: { replicas: number }; status?: { availableReplicas?: number } }
+      >(Resources.deployments, deployment, { namespace: NAMESPACE });
+      return live.status?.availableReplicas === live.spec.replicas;
+    });
+  }
+
+  /** Makes one Pod of the Service an endpoint that takes traffic. */
+  async expose(service: string): Promise<void> {
+    await this.#client.apply<EndpointSliceObject>(Resources.endpointSlices, {
+      apiVersion: "discovery.k8s.io/v1",
+      kind: "EndpointSlice",
+      metadata: {
+        name: `fake-${service}`,
+        namespace: NAMESPACE,
+        labels: { "kubernetes.io/service-name": service, "endpointslice.kubernetes.io/managed-by": "operator-test" },
+      },
+      addressType: "IPv4",
+      endpoints: [{ addresses: [this.#address], conditions: { ready: true } }],
+      ports: [{ name: "registry", port: 5000 }],
+    });
+  }
+
+  /** Says whether it could: a Pod that was replaced meanwhile is not there any more. */
+  async #mark(pod: string): Promise<boolean> {
+    const at = new Date().toISOString().replace(/\.\d+Z$/, "Z");
+    const ready = ["ContainersReady", "Ready"].map((type) => ({ type, status: "True", lastTransitionTime: at }));
+    const patch = JSON.stringify({ status: { phase: "Running", conditions: ready } });
+    const argv = ["-n", NAMESPACE, "patch", "pod", pod, "--subresource=status", "--type=merge", "-p", patch];
+    const env = { KUBECONFIG: this.#cluster.kubeconfig };
+    const { code, stderr } = await this.#cluster.run([this.#cluster.program("kubectl"), ...argv], { env });
+    if (code !== 0 && !stderr.includes("NotFound")) throw new Error(stderr);
+    return code === 0;
+  }
+}
+
+/** FAKE, in the place of gateway and webhook replicas: their status pages. */
+export class FakePages {
+  rules: Record<string, object> = {};
+  policies: Record<string, object> = {};
+  #server: Server | undefined;
+
+  /** Serves the pages of one registry on `address`; resolves to the port. */
+  async start(address: string, registry: string): Promise<number> {
+    const server = createServer((request, response) => {
+      const pages: Record<string, object> = {
+        "/-/rules": { registry, synced: true, rules: this.rules, refused: {} },
+        "/-/policies": { policies: this.policies },
+      };
+      const page = pages[request.url ?? ""];
+      response.writeHead(page === undefined ? 404 : 200, { "content-type": "application/json" });
+      response.end(JSON.stringify(page ?? {}));
+    });
+    this.#server = server;
+    server.listen(0, address);
+    await once(server, "listening");
+    const bound = server.address();
+    return typeof bound === "object" && bound !== null ? bound.port : 0;
+  }
+
+  async stop(): Promise<void> {
+    this.#server?.closeAllConnections();
+    this.#server?.close();
+  }
+
+  /** Serves these rules as they are now, as a gateway would that has just seen them. */
+  async serve(client: KubeClient, ...names: readonly string[]): Promise<void> {
+    const rules = await Promise.all(names.map((name) => client.get<CacheRuleObject>(CACHE_RULES, name)));
+    this.rules = Object.fromEntries(
+      rules.map(({ metadata }) => [
+        metadata.name,
+        { uid: metadata.uid, generation: metadata.generation, backendReady: true },
+      ]),
+    );
+  }
+}
