@@ -22,18 +22,23 @@ describe("admission against a real API server", () => {
     await cluster.kubectl(["wait", "--for=condition=Ready", "cip/admission", "--timeout=60s"]);
   });
 
+  // The operator first: while it lives it puts the webhook configurations back, and with them every write waits for nobody.
   after(async function () {
     this.timeout(60_000);
-    await cluster?.kubectl(["delete", "namespace", "admission", "--wait=false"]);
-    await cluster?.kubectl(["delete", "cip", "admission", "--ignore-not-found"]);
-    await cluster?.kubectl([
-      "delete",
-      "validatingwebhookconfigurations,mutatingwebhookconfigurations",
-      "-l",
-      "app.kubernetes.io/managed-by=entrepot",
-    ]);
-    await product?.stop();
     cosign?.dispose();
+    await product?.stop();
+    if (cluster === undefined) return;
+    const configurations = "validatingwebhookconfigurations,mutatingwebhookconfigurations";
+    await cluster.kubectl(["delete", configurations, "-l", "app.kubernetes.io/managed-by=entrepot"]);
+    await cluster.kubectl(["delete", "namespace", "admission", "--wait=false"]);
+    await cluster.kubectl(["delete", "cip", "admission", "--ignore-not-found"]);
+    const left = [
+      "service/webhook",
+      "configmap/config-policy-controller",
+      "secret/webhook-certs",
+      "secret/entrepot-seal-keys",
+    ];
+    await cluster.kubectl(["-n", "cosign-system", "delete", ...left, "--ignore-not-found"]);
   });
 
   const base = () => `

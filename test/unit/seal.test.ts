@@ -66,10 +66,11 @@ describe("the seal", () => {
   });
 
   it("refuses every change of a single byte", async () => {
-    for (let at = 0; at < annotation.length - 1; at++) {
+    const flips = Array.from({ length: annotation.length - 1 }, async (_, at) => {
       const flipped = `${annotation.slice(0, at)}${annotation[at] === "A" ? "B" : "A"}${annotation.slice(at + 1)}`;
       expect(await refusal(flipped), `byte ${at}`).to.not.equal("opened");
-    }
+    });
+    await Promise.all(flips);
   });
 
   it("refuses every truncation and every addition before the signature", async () => {
@@ -131,10 +132,13 @@ describe("the seal", () => {
 
   it("throws at no bytes whatever", async () => {
     await fc.assert(
-      fc.asyncProperty(fc.string({ unit: "binary", maxLength: 80 }), async (text) => {
-        expect(await refusal(text)).to.not.equal("opened");
-        expect(await refusal(`${text}\nsignature: ${text}..${"A".repeat(86)}\n`)).to.not.equal("opened");
-      }),
+      fc.asyncProperty(
+        fc.uint8Array({ maxLength: 80 }).map((bytes) => Buffer.from(bytes).toString("latin1")),
+        async (text) => {
+          expect(await refusal(text)).to.not.equal("opened");
+          expect(await refusal(`${text}\nsignature: ${text}..${"A".repeat(86)}\n`)).to.not.equal("opened");
+        },
+      ),
     );
   });
 });
