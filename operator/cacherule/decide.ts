@@ -61,21 +61,21 @@ function synced(rule: CacheRuleObject, observation: RuleObservation): Update {
   return update(CONDITION.Synced, settled ? "True" : "False", rolledOut.reason, rolledOut.message);
 }
 
-function reachable(rule: CacheRuleObject, health: UpstreamHealth): Update {
+function reachable(rule: CacheRuleObject, host: string, health: UpstreamHealth): Update {
   if (health.kind !== "unreachable")
     return update(CONDITION.UpstreamReachable, "True", REASON.Reachable, "the upstream answers");
   const reason = wasReached(rule) ? REASON.ServingFromCache : REASON.UpstreamUnreachable;
-  return update(CONDITION.UpstreamReachable, "False", reason, health.message);
+  return update(CONDITION.UpstreamReachable, "False", reason, `upstream ${host}: ${health.message}`);
 }
 
-function credentials(upstream: UpstreamState): Update | undefined {
+function credentials(host: string, upstream: UpstreamState): Update | undefined {
   if (upstream.kind === "problem")
     return update(CONDITION.CredentialsHealthy, "False", upstream.reason, upstream.message);
   if (upstream.anonymous) return undefined;
   const { health } = upstream;
   switch (health.kind) {
     case "refused":
-      return update(CONDITION.CredentialsHealthy, "False", REASON.Unhealthy, health.message);
+      return update(CONDITION.CredentialsHealthy, "False", REASON.Unhealthy, `upstream ${host}: ${health.message}`);
     case "unreachable":
       return update(CONDITION.CredentialsHealthy, "Unknown", REASON.Unknown, "the upstream can't be asked");
     case "reachable":
@@ -149,11 +149,12 @@ function conditionsOf(facts: RuleFacts, updates: readonly (Update | undefined)[]
 export function decideRuleStatus(facts: RuleFacts, now: Date): NonNullable<CacheRuleObject["status"]> {
   const { rule, verdict, observation, upstream, provider, pullHost } = facts;
   const named = verdict.accepted && pullHost !== undefined ? names(verdict.mapping, pullHost) : undefined;
+  const host = verdict.accepted ? shownHost(verdict.mapping.source.host) : "";
   const updates = [
     accepted(verdict),
     observation && synced(rule, observation),
-    upstream?.kind === "probed" ? reachable(rule, upstream.health) : undefined,
-    upstream && credentials(upstream),
+    upstream?.kind === "probed" ? reachable(rule, host, upstream.health) : undefined,
+    upstream && credentials(host, upstream),
     ready(facts, named?.source ?? rule.spec.source, named?.pullPrefix ?? ""),
   ];
   const conditions = conditionsOf(facts, updates, now);

@@ -109,13 +109,13 @@ describe("the gateway's routes", () => {
       const table = buildRoutes(rules(count), "main");
       const run = (): number => {
         const begun = performance.now();
-        for (let index = 0; index < 5_000; index++) table.match(`t${index % count}/a/b`);
+        for (let index = 0; index < 2_000; index++) table.match(`t${index % count}/a/b`);
         return performance.now() - begun;
       };
       return Math.min(run(), run(), run(), run(), run());
     };
-    const [few, many] = [time(10), time(10_000)];
-    // A search through all rules would take some 1,000 times as long; the margin is for a busy machine.
-    expect(many, `10 rules: ${few} ms, 10,000 rules: ${many} ms`).to.be.lessThan(few * 100);
+    const [few, many] = [time(10), time(3_000)];
+    // A search through all rules would take some 300 times as long; the margin is for a busy machine.
+    expect(many, `10 rules: ${few} ms, 3,000 rules: ${many} ms`).to.be.lessThan(few * 100);
   });
 });
