@@ -1,7 +1,5 @@
 import { password, type Stage } from "./stage.ts";
 
-const PULL_HOST = "localhost:30500";
-
 /** A declared image is served by the cache, even when its upstream is gone; an undeclared one is not. */
 export async function cacheChapter(stage: Stage): Promise<void> {
   await declare(stage);
@@ -11,7 +9,7 @@ export async function cacheChapter(stage: Stage): Promise<void> {
 }
 
 async function declare(stage: Stage): Promise<void> {
-  const { cluster, terminal, upstream } = stage;
+  const { cluster, terminal, upstream, pullHost, local } = stage;
   const { username, password: secret } = password(stage);
   terminal.heading("A private registry has an image");
   const image = await cluster.pushImage({ repository: "team/hello", tag: "v1", to: upstream });
@@ -28,9 +26,8 @@ kind: CacheRegistry
 metadata: {name: in-cluster}
 spec:
   inCluster:
-    pullHost: ${PULL_HOST}
-    service: {type: NodePort, nodePort: 30500}
-    storage: {persistentVolumeClaim: {size: 1Gi}}
+    pullHost: ${pullHost}
+    ${local === undefined ? "service: {type: NodePort, nodePort: 30500}\n    storage: {persistentVolumeClaim: {size: 1Gi}}" : "storage: {emptyDir: {}}"}
   upstreams:
   - host: ${upstream.address}
     credentials: {secretRef: {name: upstream}}
@@ -44,19 +41,32 @@ spec:
   target: demo-hello
 `,
   });
-  await terminal.sh("kubectl wait --for=condition=Ready cacherule/hello --timeout=120s");
+  const condition = local === undefined ? "Ready" : "Accepted";
+  await terminal.sh(`kubectl wait --for=condition=${condition} cacherule/hello --timeout=120s`);
   const { stdout } = await terminal.sh("kubectl get cacherules");
-  terminal.check("kubectl get cacherules shows the rule Ready", /hello\s.*\sTrue\s/.test(stdout));
+  if (local === undefined)
+    terminal.check("kubectl get cacherules shows the rule Ready", /hello\s.*\sTrue\s/.test(stdout));
+  else terminal.say("left out: Ready, which is said only of a cache whose Pods serve the rule");
 }
 
-async function pullThrough({ terminal, upstream }: Stage): Promise<void> {
-  terminal.heading("A Pod pulls it through the cache");
+/** Pulls as a node would, or, without one, with an OCI client. Rejects when the image cannot be had. */
+async function pull({ terminal, pullHost, local, directory }: Stage, name: string): Promise<void> {
+  const image = `${pullHost}/demo-hello:v1`;
+  if (local !== undefined) {
+    terminal.say("left out: the kubelet; cosign's OCI client pulls in its place");
+    await terminal.sh(`cosign save --allow-http-registry --dir ${directory}/${name} ${image}`);
+    return;
+  }
+  await terminal.sh(`kubectl run ${name} --image=${image} --image-pull-policy=Always`);
+  await terminal.sh(`kubectl wait --for=condition=Ready pod/${name} --timeout=60s`);
+  await terminal.sh(`kubectl get pod ${name} -o wide`);
+}
+
+async function pullThrough(stage: Stage): Promise<void> {
+  const { terminal, upstream } = stage;
+  terminal.heading("It is pulled through the cache");
   const before = upstream.requests().length;
-  await terminal.sh(`kubectl run hello --image=${PULL_HOST}/demo-hello:v1`);
-  await terminal.sh("kubectl wait --for=condition=Ready pod/hello --timeout=60s");
-  await terminal.sh(
-    `kubectl get pod hello -o jsonpath='{.status.phase} {.status.containerStatuses[0].imageID}{"\\n"}'`,
-  );
+  await pull(stage, "hello");
   terminal.say("the upstream's access log since then:");
   const log = upstream.requests().slice(before);
   for (const { method, path, status, userAgent } of log) console.log(`  ${method} ${path} ${status} ${userAgent}`);
@@ -73,21 +83,24 @@ async function pullThrough({ terminal, upstream }: Stage): Promise<void> {
   );
 }
 
-async function survive({ terminal, upstream }: Stage): Promise<void> {
+async function survive(stage: Stage): Promise<void> {
+  const { terminal, upstream } = stage;
   terminal.heading("The upstream is stopped: what is cached is still served");
   await upstream.stop();
-  await terminal.sh(`kubectl run hello-again --image=${PULL_HOST}/demo-hello:v1 --image-pull-policy=Always`);
-  await terminal.sh("kubectl wait --for=condition=Ready pod/hello-again --timeout=60s");
-  const { stdout } = await terminal.sh("kubectl get pods -o wide");
-  terminal.check("a second Pod is Running", /hello-again\s+1\/1\s+Running/.test(stdout));
+  const pulled = await pull(stage, "hello-again").then(
+    () => true,
+    () => false,
+  );
+  terminal.check("a second pull works without the upstream", pulled);
   await upstream.start();
 }
 
-async function refuse({ terminal }: Stage): Promise<void> {
+async function refuse({ terminal, pullHost, local }: Stage): Promise<void> {
   terminal.heading("What nobody declared is refused");
-  const { stdout } = await terminal.sh(`curl -s http://${PULL_HOST}/v2/not-declared/manifests/v1`);
+  const { stdout } = await terminal.sh(`curl -s http://${pullHost}/v2/not-declared/manifests/v1`);
   terminal.check("the cache answers NAME_UNKNOWN", stdout.includes('"NAME_UNKNOWN"'));
-  await terminal.sh(`kubectl run stray --image=${PULL_HOST}/not-declared:v1`);
+  if (local !== undefined) return;
+  await terminal.sh(`kubectl run stray --image=${pullHost}/not-declared:v1`);
   await terminal.sh(
     `kubectl wait --for=jsonpath='{.status.containerStatuses[0].state.waiting.reason}'=ErrImagePull pod/stray --timeout=60s`,
     {

@@ -1,6 +1,8 @@
 // `make demo`: a whole cluster with the product in it, then the story of story.ts. KEEP=1 leaves the cluster up.
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
+import { installPackages, whyNoNode } from "../testcluster/probe.ts";
+import { settingsFrom } from "../testcluster/settings.ts";
 
 const root = join(import.meta.dirname, "../..");
 const env = { ...process.env, ENTREPOT_CLUSTER: process.env["ENTREPOT_CLUSTER"] ?? "demo" };
@@ -12,9 +14,14 @@ function cluster(...args: readonly string[]): number {
 }
 
 const started = performance.now();
-let code = cluster("up");
+// Without a node the product's Pods would stay Pending: the story starts it as processes instead.
+installPackages(console.log);
+const settings = settingsFrom(env);
+const unable = settings.kubeconfig === undefined && (await whyNoNode(settings)) !== undefined;
+const noNode = unable || process.argv.includes("--no-node");
+let code = cluster("up", ...(noNode ? ["--no-node", "--bare"] : []));
 if (code === 0) {
-  console.log(`The cluster is up with the product after ${((performance.now() - started) / 1000).toFixed(1)} s.`);
+  console.log(`The cluster is up after ${((performance.now() - started) / 1000).toFixed(1)} s.`);
   code = cluster("exec", "--", process.execPath, join(root, "hack/demo/story.ts"));
 }
 if (process.env["KEEP"] === "1") {

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sharedCluster } from "../../test/support/cluster.ts";
 import { cacheChapter } from "./cache.ts";
+import { localProduct } from "./local.ts";
 import { Terminal } from "./terminal.ts";
 import { verificationChapter } from "./verification.ts";
 
@@ -11,11 +12,17 @@ const cluster = await sharedCluster();
 const directory = mkdtempSync(join(tmpdir(), "entrepot-demo-"));
 const cosign = await cluster.cosign();
 const terminal = new Terminal(cluster, { COSIGN_PASSWORD: "", PATH: `${join(cosign, "..")}:${process.env["PATH"]}` });
-const upstream = await cluster.startRegistry({ name: "upstream", auth: true, port: 5001 });
+const port = cluster.hasNode ? { port: 5001 } : {};
+const upstream = await cluster.startRegistry({ name: "upstream", auth: true, ...port });
+const stage = { cluster, terminal, upstream, directory };
+const local = cluster.hasNode ? undefined : await localProduct(cluster, upstream);
 try {
-  await cacheChapter({ cluster, terminal, upstream, directory });
-  await verificationChapter({ cluster, terminal, upstream, directory });
+  const pullHost = local?.pullHost ?? "localhost:30500";
+  const whole = { ...stage, pullHost, ...(local !== undefined && { local }) };
+  await cacheChapter(whole);
+  await verificationChapter(whole);
 } finally {
+  await local?.stop();
   rmSync(directory, { recursive: true, force: true });
 }
 if (terminal.broken.length > 0) {

@@ -75,27 +75,40 @@ async function refuse({ terminal, upstream }: Stage): Promise<void> {
   );
 }
 
-async function scale({ terminal, upstream }: Stage): Promise<void> {
+/** Waits until a Deployment has its Pods: running, or, without a node, admitted. */
+async function rolledOut({ terminal, local }: Stage, replicas: number): Promise<string> {
+  if (local === undefined) {
+    await terminal.sh("kubectl -n team rollout status deployment/app --timeout=120s | tail -1");
+    return await terminal.read(
+      "kubectl -n team get pods -l app=app --field-selector=status.phase=Running -o name | wc -l",
+    );
+  }
+  terminal.say("left out: Pods that run; without a node they are admitted and stay Pending");
+  await terminal.sh(
+    `kubectl -n team wait --for=jsonpath='{.status.replicas}'=${replicas} deployment/app --timeout=120s`,
+  );
+  return await terminal.read("kubectl -n team get pods -l app=app -o name | wc -l");
+}
+
+async function scale(stage: Stage): Promise<void> {
+  const { terminal, upstream, local } = stage;
   terminal.heading("The signed image is verified once; 20 Pods cost the registry nothing more");
   const byUs = () => upstream.requests().filter(({ userAgent }) => userAgent.startsWith("entrepot"));
   const before = byUs().length;
   await terminal.sh(`kubectl -n team create deployment app --image=${upstream.address}/team/app:v1`);
-  await terminal.sh("kubectl -n team rollout status deployment/app --timeout=60s");
+  await rolledOut(stage, 1);
   const cold = byUs().slice(before);
   terminal.say("the webhook's requests to the registry for the Deployment, its ReplicaSet and its first Pod:");
   for (const { method, path, status } of cold) console.log(`  ${method} ${path} ${status}`);
   const all = upstream.requests().length;
   await terminal.sh("kubectl -n team scale deployment app --replicas=20");
-  await terminal.sh("kubectl -n team rollout status deployment/app --timeout=120s");
-  const running = await terminal.read(
-    "kubectl -n team get pods -l app=app --field-selector=status.phase=Running -o name | wc -l",
-  );
+  const running = await rolledOut(stage, 20);
   const since = upstream.requests().slice(all);
   const webhook = since.filter(({ userAgent }) => userAgent.startsWith("entrepot")).length;
   terminal.say(
-    `${running} Pods Running; requests since the scaling: ${webhook} by the webhook, ${since.length - webhook} by the kubelet`,
+    `${running} Pods ${local === undefined ? "Running" : "admitted"}; requests since the scaling: ${webhook} by the webhook, ${since.length - webhook} by the kubelet`,
   );
-  terminal.check("20 Pods are Running", running === "20");
+  terminal.check(`20 Pods are ${local === undefined ? "Running" : "admitted"}`, running === "20");
   terminal.check("scaling to 20 asked the registry for nothing, beyond the kubelet's own pulls", webhook === 0);
   for (const object of ["deployment/app", "replicaset -l app=app", "pod -l app=app"]) {
     const list = object.includes(" ");
@@ -108,7 +121,18 @@ async function scale({ terminal, upstream }: Stage): Promise<void> {
   }
 }
 
-async function forge({ terminal, upstream }: Stage): Promise<void> {
+/** The metrics pages of all webhook replicas. */
+async function webhookMetrics({ terminal, local }: Pick<Stage, "terminal" | "local">): Promise<string> {
+  if (local !== undefined) return await local.metrics("webhook");
+  const pods = await terminal.read(
+    "kubectl -n cosign-system get pods -l app.kubernetes.io/component=webhook -o jsonpath='{.items[*].metadata.name}'",
+  );
+  const page = (pod: string) =>
+    terminal.read(`kubectl get --raw /api/v1/namespaces/cosign-system/pods/${pod}:9090/proxy/metrics`);
+  return (await Promise.all(pods.split(" ").map(page))).join("\n");
+}
+
+async function forge({ cluster, terminal, upstream, local }: Stage): Promise<void> {
   terminal.heading("An edited annotation is discarded, and the image verified afresh");
   const sealed = await terminal.read(`kubectl -n team get deployment/app -o jsonpath='${JSONPATH}'`);
   const forged = sealed
@@ -134,22 +158,14 @@ spec:
     "the Pod is admitted with an annotation of ours, not with the edited one",
     now !== "" && !now.includes("id: 0000"),
   );
-  const log = await terminal.sh(
-    "kubectl -n cosign-system logs -l app.kubernetes.io/component=webhook --tail=-1 | grep 'annotation discarded' | tail -1",
-  );
+  const webhookLog =
+    local === undefined
+      ? "kubectl -n cosign-system logs -l app.kubernetes.io/component=webhook --tail=-1"
+      : `cat ${cluster.logPath("webhook")}`;
+  const log = await terminal.sh(`${webhookLog} | grep 'annotation discarded' | tail -1`);
   terminal.check("the log says so", log.stdout.includes('"name":"forged"'));
-  const pods = await terminal.read(
-    "kubectl -n cosign-system get pods -l app.kubernetes.io/component=webhook -o jsonpath='{.items[*].metadata.name}'",
-  );
-  const metrics = await Promise.all(
-    pods
-      .split(" ")
-      .map((pod) => terminal.read(`kubectl get --raw /api/v1/namespaces/cosign-system/pods/${pod}:9090/proxy/metrics`)),
-  );
-  const counted = metrics
-    .join("\n")
-    .split("\n")
-    .filter((line) => line.startsWith("entrepot_cache_refusals_total{"));
+  const metrics = await webhookMetrics({ terminal, ...(local !== undefined && { local }) });
+  const counted = metrics.split("\n").filter((line) => line.startsWith("entrepot_cache_refusals_total{"));
   for (const line of counted) console.log(`  ${line}`);
   terminal.check(
     "the metric says so",

@@ -27,6 +27,7 @@ export async function goBuild(build: GoBuild, progress: Progress): Promise<void>
     "-v",
     "-trimpath",
     "-buildvcs=false",
+    "-gcflags=all=-dwarf=false", // nobody debugs these; it saves a tenth of the time
     "-ldflags",
     build.ldflags,
     "-o",
