@@ -1,3 +1,4 @@
+import { integerVariable } from "../adapters/environment.ts";
 import { DomainError, messageOf } from "../core/errors.ts";
 import { normaliseHost } from "../core/image/reference.ts";
 
@@ -15,14 +16,6 @@ export interface GatewayConfig {
   readonly graceMs: number;
   /** Origins of backends by upstream host, in place of the Services': for a gateway that runs outside the cluster. */
   readonly backendOrigins: ReadonlyMap<string, string>;
-}
-
-function integer(env: NodeJS.ProcessEnv, name: string, fallback: number, problems: string[]): number {
-  const text = env[name];
-  if (text === undefined || text === "") return fallback;
-  if (/^[0-9]{1,6}$/.test(text)) return Number(text);
-  problems.push(`${name}="${text}" is no whole number`);
-  return fallback;
 }
 
 function isOrigin(value: unknown): value is string {
@@ -53,11 +46,11 @@ export function readGatewayConfig(env: NodeJS.ProcessEnv): GatewayConfig {
   const config: GatewayConfig = {
     registry,
     namespace: env["SYSTEM_NAMESPACE"] ?? "cosign-system",
-    registryPort: integer(env, "REGISTRY_PORT", 5000, problems),
-    statusPort: integer(env, "STATUS_PORT", 9090, problems),
+    registryPort: integerVariable(env, "REGISTRY_PORT", 5000, problems),
+    statusPort: integerVariable(env, "STATUS_PORT", 9090, problems),
     logLevel: env["LOG_LEVEL"] ?? "info",
-    drainMs: integer(env, "DRAIN_MS", 5_000, problems),
-    graceMs: integer(env, "GRACE_MS", 45_000, problems),
+    drainMs: integerVariable(env, "DRAIN_MS", 5_000, problems),
+    graceMs: integerVariable(env, "GRACE_MS", 45_000, problems),
     backendOrigins: origins(env, "BACKEND_ORIGINS", problems),
   };
   if (problems.length > 0) {

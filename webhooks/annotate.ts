@@ -1,8 +1,9 @@
-import { fieldsOf, stringMap } from "../core/admission/request.ts";
+import { stringMap } from "../core/admission/request.ts";
 import { fitRecords, fits } from "../core/cache/budget.ts";
 import { isUsable } from "../core/cache/freshness.ts";
 import { CACHE_ANNOTATION, type SealedRecords, type VerificationRecord, writeRecords } from "../core/cache/record.ts";
 import type { Digest } from "../core/image/reference.ts";
+import { fieldsOf } from "../core/json.ts";
 import type { Case } from "./case.ts";
 import { pinKey } from "./digests.ts";
 import type { Judgement } from "./judge.ts";

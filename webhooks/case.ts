@@ -1,15 +1,10 @@
 import type { Log } from "../adapters/telemetry/log.ts";
 import type { AdmissionConfig } from "../core/admission/config.ts";
-import {
-  type AdmissionRequest,
-  controllerOwner,
-  fieldsOf,
-  type OwnerRef,
-  stringMap,
-} from "../core/admission/request.ts";
+import { type AdmissionRequest, controllerOwner, type OwnerRef, stringMap } from "../core/admission/request.ts";
 import { type CacheContext, isCurrent } from "../core/cache/freshness.ts";
 import { CACHE_ANNOTATION, type SealedRecords } from "../core/cache/record.ts";
 import type { RefusalReason, Sealer } from "../core/cache/seal.ts";
+import { fieldsOf } from "../core/json.ts";
 import type { CompiledPolicy, Keychain } from "../core/policy/types.ts";
 import { joinKeychains } from "../core/registry/keychain.ts";
 import type { Memory } from "./memory.ts";

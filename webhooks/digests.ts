@@ -1,4 +1,4 @@
-import { Shared } from "../adapters/registry/shared.ts";
+import { Shared } from "../adapters/shared.ts";
 import type { SealedRecords } from "../core/cache/record.ts";
 import { type Digest, type ImageReference, repositoryName } from "../core/image/reference.ts";
 import type { ResolveDigest } from "../core/policy/types.ts";

@@ -1,4 +1,4 @@
-import { Shared } from "../adapters/registry/shared.ts";
+import { Shared } from "../adapters/shared.ts";
 import { findRecord, isUsable, recordKey, scopeOf } from "../core/cache/freshness.ts";
 import type { SealedRecords, VerificationRecord } from "../core/cache/record.ts";
 import { canonicalName } from "../core/image/reference.ts";

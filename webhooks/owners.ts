@@ -1,10 +1,11 @@
 import type { KubeClient, Resource } from "../adapters/kube/types.ts";
-import { Shared } from "../adapters/registry/shared.ts";
+import { Shared } from "../adapters/shared.ts";
 import type { Log } from "../adapters/telemetry/log.ts";
-import { controllerOwner, fieldsOf, type OwnerRef, stringMap } from "../core/admission/request.ts";
+import { controllerOwner, type OwnerRef, stringMap } from "../core/admission/request.ts";
 import { workloadKind } from "../core/admission/workload.ts";
 import { CACHE_ANNOTATION } from "../core/cache/record.ts";
 import { messageOf } from "../core/errors.ts";
+import { fieldsOf } from "../core/json.ts";
 import type { Memory, OwnerFacts } from "./memory.ts";
 import type { WebhookMetrics } from "./metrics.ts";
 

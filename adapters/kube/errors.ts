@@ -1,5 +1,5 @@
 import { DomainError } from "../../core/errors.ts";
-import { isRecord } from "./json.ts";
+import { isFields } from "../../core/json.ts";
 
 /** Why a call to the Kubernetes API failed, as callers switch on it. */
 export type KubeErrorCode =
@@ -62,7 +62,7 @@ function shorten(text: string): string {
  * (k8s.io/apimachinery, meta/v1 Status), shortened and stripped of control characters. A body that is no Status is not quoted.
  */
 export function errorFromStatus(call: string, httpStatus: number, body: unknown): KubeError {
-  const status = isRecord(body) && body["kind"] === "Status" ? body : {};
+  const status = isFields(body) && body["kind"] === "Status" ? body : {};
   const code = codeOf(httpStatus, status["reason"]);
   const text = typeof status["message"] === "string" ? shorten(status["message"]) : `HTTP status ${httpStatus}`;
   return new KubeError(code, `${call}: ${text}`);

@@ -1,5 +1,5 @@
+import { isFields, stringField } from "../../core/json.ts";
 import { KubeError } from "./errors.ts";
-import { isRecord, stringField } from "./json.ts";
 import { apiVersionOf } from "./resources.ts";
 import type { KubeList, KubeObject, Resource } from "./types.ts";
 
@@ -9,8 +9,8 @@ import type { KubeList, KubeObject, Resource } from "./types.ts";
  * what it stores; readers of foreign kinds narrow further.
  */
 export function adopt<T extends KubeObject>(value: unknown, resource: Resource, subject: string): T {
-  const metadata = isRecord(value) ? value["metadata"] : undefined;
-  if (!isRecord(value) || !isRecord(metadata) || typeof metadata["name"] !== "string") {
+  const metadata = isFields(value) ? value["metadata"] : undefined;
+  if (!isFields(value) || !isFields(metadata) || typeof metadata["name"] !== "string") {
     throw new KubeError("MALFORMED", `${subject}: the answer is not a Kubernetes object`);
   }
   return { ...value, apiVersion: apiVersionOf(resource), kind: resource.kind } as unknown as T;
@@ -22,8 +22,8 @@ export function adoptPage<T extends KubeObject>(
   resource: Resource,
   subject: string,
 ): KubeList<T> & { readonly next?: string } {
-  const items = isRecord(value) ? value["items"] : undefined;
-  const metadata = isRecord(value) ? value["metadata"] : undefined;
+  const items = isFields(value) ? value["items"] : undefined;
+  const metadata = isFields(value) ? value["metadata"] : undefined;
   const resourceVersion = stringField(metadata, "resourceVersion");
   // `items: null` is how Go spells an empty list.
   if (!(Array.isArray(items) || items === null) || resourceVersion === undefined) {

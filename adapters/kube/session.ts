@@ -2,10 +2,10 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import type { RequestOptions } from "node:https";
 import { Agent, type Dispatcher, ProxyAgent } from "undici";
+import { isFields, stringField } from "../../core/json.ts";
 import type { Clock } from "../clock.ts";
 import type { KubeAccess } from "./access.ts";
 import { KubeError } from "./errors.ts";
-import { isRecord, stringField } from "./json.ts";
 
 /** A way to the API server with credentials that are good now. */
 export interface Session {
@@ -96,7 +96,7 @@ export class Sessions {
       headers["authorization"] = `Basic ${Buffer.from(options.auth).toString("base64")}`;
     // client-node keeps a token file's content for a minute, whatever the server says of it; read it ourselves.
     const provider: unknown = this.#access.getCurrentUser()?.authProvider;
-    const tokenFile = stringField(isRecord(provider) ? provider["config"] : undefined, "tokenFile");
+    const tokenFile = stringField(isFields(provider) ? provider["config"] : undefined, "tokenFile");
     if (tokenFile !== undefined) headers["authorization"] = `Bearer ${(await readFile(tokenFile, "utf8")).trim()}`;
     return headers;
   }

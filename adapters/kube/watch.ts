@@ -1,5 +1,5 @@
+import { isFields, stringField } from "../../core/json.ts";
 import { errorFromStatus, KubeError } from "./errors.ts";
-import { isRecord, stringField } from "./json.ts";
 import { adopt } from "./objects.ts";
 import type { KubeObject, Resource, WatchEvent } from "./types.ts";
 
@@ -45,7 +45,7 @@ export function decodeEvent<T extends KubeObject>(line: Buffer, resource: Resour
   } catch {
     throw new KubeError("MALFORMED", `${subject}: an event is not JSON`);
   }
-  const object = isRecord(event) ? event["object"] : undefined;
+  const object = isFields(event) ? event["object"] : undefined;
   const type = stringField(event, "type");
   switch (type) {
     case "ADDED":
@@ -53,13 +53,13 @@ export function decodeEvent<T extends KubeObject>(line: Buffer, resource: Resour
     case "DELETED":
       return { type, object: adopt<T>(object, resource, subject) };
     case "BOOKMARK": {
-      const resourceVersion = stringField(isRecord(object) ? object["metadata"] : undefined, "resourceVersion");
+      const resourceVersion = stringField(isFields(object) ? object["metadata"] : undefined, "resourceVersion");
       if (resourceVersion === undefined)
         throw new KubeError("MALFORMED", `${subject}: a bookmark without resourceVersion`);
       return { type, resourceVersion };
     }
     case "ERROR": {
-      const code = isRecord(object) ? object["code"] : undefined;
+      const code = isFields(object) ? object["code"] : undefined;
       throw errorFromStatus(subject, typeof code === "number" ? code : 500, object);
     }
     default:

@@ -1,12 +1,12 @@
 import { createHash } from "node:crypto";
+import { fieldsOf, parseJson } from "../../core/json.ts";
 import type { Credentials } from "../../core/policy/types.ts";
 import type { UsableChallenge } from "../../core/registry/challenge.ts";
-import { parseJson, record } from "../../core/registry/json.ts";
 import { decideRealm } from "../../core/registry/realm.ts";
+import { Shared } from "../shared.ts";
 import type { Nearness } from "./addresses.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { errorOf, RegistryError, type Target } from "./errors.ts";
-import { Shared } from "./shared.ts";
 import type { Answer, Transport } from "./transport.ts";
 
 interface Token {
@@ -46,7 +46,7 @@ export function fingerprint(credentials: readonly Credentials[]): string {
 }
 
 function parseToken(target: Target, answer: Answer): Token {
-  const parsed = record(parseJson(answer.body.toString("utf8")));
+  const parsed = fieldsOf(parseJson(answer.body.toString("utf8")));
   const value = parsed?.["token"] ?? parsed?.["access_token"];
   if (typeof value !== "string" || !TOKEN.test(value)) {
     const why = "the registry's token service answered without a token; check that its address (realm) is right";

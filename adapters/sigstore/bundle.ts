@@ -1,7 +1,7 @@
 import { type Bundle, bundleFromJSON } from "@sigstore/bundle";
 import { HashAlgorithm } from "@sigstore/protobuf-specs";
 import type { Digest } from "../../core/image/reference.ts";
-import { parseJson, record } from "../../core/registry/json.ts";
+import { fieldsOf, parseJson } from "../../core/json.ts";
 import { type Candidate, signatureId } from "./candidate.ts";
 
 /** The predicate of cosign's image signatures; bundles with any other are attestations, which say something else. */
@@ -46,7 +46,7 @@ function statementObjection(statement: Readonly<Record<string, unknown>>, digest
   const subjects: unknown = statement["subject"];
   const hex = digest.slice("sha256:".length);
   const named =
-    Array.isArray(subjects) && subjects.some((subject) => record(record(subject)?.["digest"])?.["sha256"] === hex);
+    Array.isArray(subjects) && subjects.some((subject) => fieldsOf(fieldsOf(subject)?.["digest"])?.["sha256"] === hex);
   return named ? undefined : "it was made for another image (no subject of its statement has this digest)";
 }
 
@@ -55,7 +55,7 @@ function fromEnvelope(bundle: Bundle, where: string, { digest }: Subject): ReadB
   const { payload, payloadType, signatures } = bundle.content.dsseEnvelope;
   const signature = signatures[0]?.sig;
   if (payloadType !== PAYLOAD_TYPE) return { kind: "garbage", reason: `the payload is not of type ${PAYLOAD_TYPE}` };
-  const statement = record(parseJson(payload.toString("utf8")));
+  const statement = fieldsOf(parseJson(payload.toString("utf8")));
   if (statement === undefined || signature === undefined)
     return { kind: "garbage", reason: "the payload is no in-toto statement" };
   if (!STATEMENT_TYPES.includes(statement["_type"]))

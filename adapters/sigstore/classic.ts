@@ -1,7 +1,7 @@
 import { type Digest, isDigest } from "../../core/image/reference.ts";
+import { fieldsOf, parseJson } from "../../core/json.ts";
 import type { Descriptor, Manifest } from "../../core/registry/descriptor.ts";
 import { excerpt } from "../../core/registry/excerpt.ts";
-import { parseJson, record } from "../../core/registry/json.ts";
 import { SIMPLE_SIGNING } from "../../core/registry/media-types.ts";
 import { base64, type Candidate, signatureId } from "./candidate.ts";
 
@@ -39,10 +39,10 @@ export function signedPayloads(manifest: Manifest): readonly SignedPayload[] {
  * decide; `critical.identity.docker-reference` and `optional` are not trusted with anything, as in cosign.
  */
 export function payloadObjection(payload: Buffer, digest: Digest): string | undefined {
-  const critical = record(record(parseJson(payload.toString("utf8")))?.["critical"]);
+  const critical = fieldsOf(fieldsOf(parseJson(payload.toString("utf8")))?.["critical"]);
   if (critical === undefined) return "its payload is no simple-signing document";
   if (critical["type"] !== CLAIM_TYPE) return `its payload is not of the type "${CLAIM_TYPE}"`;
-  const claimed = record(critical["image"])?.["docker-manifest-digest"];
+  const claimed = fieldsOf(critical["image"])?.["docker-manifest-digest"];
   if (claimed === digest) return undefined;
   const shown = typeof claimed === "string" && isDigest(claimed) ? claimed : excerpt(String(claimed), 80);
   return `it was made for another image (${shown})`;

@@ -1,7 +1,7 @@
 import type { RegistryClient } from "../registry/client.ts";
 import { isRegistryError } from "../registry/errors.ts";
-import { Shared } from "../registry/shared.ts";
 import { fingerprint } from "../registry/tokens.ts";
+import { Shared } from "../shared.ts";
 import type { Evidence } from "./candidate.ts";
 import { bundleEvidence, classicEvidence, type Place } from "./evidence.ts";
 

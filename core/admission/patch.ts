@@ -1,6 +1,6 @@
 import { escapePathComponent, type Operation } from "fast-json-patch";
 import { CACHE_ANNOTATION } from "../cache/record.ts";
-import { type Fields, fieldsOf } from "./request.ts";
+import { type Fields, fieldsOf } from "../json.ts";
 
 /** An RFC 6901 pointer. */
 export function pointer(path: readonly (string | number)[]): string {

@@ -1,8 +1,9 @@
 import { messageOf } from "../errors.ts";
 import { type ImageReference, parseReference } from "../image/reference.ts";
+import { type Fields, fieldsOf } from "../json.ts";
 import { type MatchSubject, policiesFor } from "../policy/match.ts";
 import type { CompiledPolicy } from "../policy/types.ts";
-import { type AdmissionRequest, type Fields, fieldsOf, stringMap } from "./request.ts";
+import { type AdmissionRequest, stringMap } from "./request.ts";
 import { type ImageField, imageFields, objectAt, type WorkloadKind } from "./workload.ts";
 
 /** One image of the object that must be judged. */

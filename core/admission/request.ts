@@ -1,8 +1,7 @@
 import { DomainError } from "../errors.ts";
+import { type Fields, fieldsOf } from "../json.ts";
 
 export type ReviewErrorCode = "REVIEW_INVALID";
-
-export type Fields = Readonly<Record<string, unknown>>;
 
 /** An AdmissionReview request (admission.k8s.io/v1) as far as this project reads it. */
 export interface AdmissionRequest {
@@ -29,11 +28,6 @@ export interface OwnerRef {
 }
 
 const OPERATIONS = ["CREATE", "UPDATE", "DELETE", "CONNECT"] as const;
-
-/** `value` as a JSON object, or undefined. */
-export function fieldsOf(value: unknown): Fields | undefined {
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Fields) : undefined;
-}
 
 const textOf = (value: unknown): string => (typeof value === "string" ? value : "");
 

@@ -1,3 +1,5 @@
+import { type Fields, fieldsOf } from "../json.ts";
+
 /** The path, in the object, of an object that holds PodSpec, template or metadata; [] is the object itself. */
 export type FieldPath = readonly string[];
 
@@ -52,31 +54,25 @@ export interface ImageField {
 
 const CONTAINER_LISTS = ["initContainers", "containers", "ephemeralContainers"] as const;
 
-function record(value: unknown): Readonly<Record<string, unknown>> | undefined {
-  return typeof value === "object" && value !== null && !Array.isArray(value)
-    ? (value as Record<string, unknown>)
-    : undefined;
-}
-
 function list(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
 }
 
 /** The object at `path` below `object`, or undefined where there is none. */
-export function objectAt(object: unknown, path: FieldPath): Readonly<Record<string, unknown>> | undefined {
-  return path.reduce<Readonly<Record<string, unknown>> | undefined>((at, key) => record(at?.[key]), record(object));
+export function objectAt(object: unknown, path: FieldPath): Fields | undefined {
+  return path.reduce<Fields | undefined>((at, key) => fieldsOf(at?.[key]), fieldsOf(object));
 }
 
 /** Every image that a PodSpec names: init, ordinary and ephemeral containers, and image volumes, in that order. */
-export function imageFields(podSpec: Readonly<Record<string, unknown>>): readonly ImageField[] {
+export function imageFields(podSpec: Fields): readonly ImageField[] {
   const containers = CONTAINER_LISTS.flatMap((name) =>
     list(podSpec[name]).flatMap((container, index) => {
-      const image = record(container)?.["image"];
+      const image = fieldsOf(container)?.["image"];
       return typeof image === "string" && image !== "" ? [{ path: [name, index, "image"], image }] : [];
     }),
   );
   const volumes = list(podSpec["volumes"]).flatMap((volume, index) => {
-    const reference = record(record(volume)?.["image"])?.["reference"];
+    const reference = fieldsOf(fieldsOf(volume)?.["image"])?.["reference"];
     return typeof reference === "string" && reference !== ""
       ? [{ path: ["volumes", index, "image", "reference"], image: reference }]
       : [];

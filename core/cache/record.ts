@@ -1,5 +1,6 @@
 import { parse, stringify } from "yaml";
 import { type Digest, isDigest } from "../image/reference.ts";
+import { fieldsOf } from "../json.ts";
 import type { SignatureFact } from "../policy/types.ts";
 
 /** Where the sealed records stand on an object; the name is the published one, which users' scripts read. */
@@ -70,10 +71,6 @@ export function writeRecords(sealed: SealedRecords): string {
   );
 }
 
-type Fields = Readonly<Record<string, unknown>>;
-
-const fieldsOf = (value: unknown): Fields | undefined =>
-  typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Fields) : undefined;
 const textOf = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined);
 
 function instantOf(value: unknown): number | undefined {

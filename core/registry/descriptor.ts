@@ -1,5 +1,5 @@
 import { type Digest, isDigest } from "../image/reference.ts";
-import { parseJson, record } from "./json.ts";
+import { fieldsOf, parseJson } from "../json.ts";
 
 /** A content descriptor (OCI image specification 1.1), narrowed from whatever a registry sent. */
 export interface Descriptor {
@@ -26,13 +26,13 @@ function shortText(value: unknown): string | undefined {
 }
 
 function annotationsOf(value: unknown): ReadonlyMap<string, string> {
-  const entries = Object.entries(record(value) ?? {});
+  const entries = Object.entries(fieldsOf(value) ?? {});
   return new Map(entries.filter((entry): entry is [string, string] => typeof entry[1] === "string"));
 }
 
 /** A descriptor, or undefined if it is malformed or names content by another algorithm than sha256. */
 export function descriptorOf(value: unknown): Descriptor | undefined {
-  const { mediaType, digest, size, artifactType, annotations } = record(value) ?? {};
+  const { mediaType, digest, size, artifactType, annotations } = fieldsOf(value) ?? {};
   const type = shortText(mediaType);
   if (type === undefined || typeof digest !== "string" || !isDigest(digest)) return undefined;
   if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0) return undefined;
@@ -55,7 +55,7 @@ function descriptorsOf(value: unknown): readonly Descriptor[] {
  * fetched. Undefined when the text is no JSON object with `schemaVersion` 2: then it is no manifest at all.
  */
 export function parseManifest(text: string): Manifest | undefined {
-  const parsed = record(parseJson(text));
+  const parsed = fieldsOf(parseJson(text));
   if (parsed?.["schemaVersion"] !== 2) return undefined;
   const mediaType = shortText(parsed["mediaType"]);
   const artifactType = shortText(parsed["artifactType"]);

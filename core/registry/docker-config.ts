@@ -1,6 +1,6 @@
 import { normaliseHost } from "../image/reference.ts";
+import { fieldsOf, parseJson } from "../json.ts";
 import type { Credentials } from "../policy/types.ts";
-import { parseJson, record } from "./json.ts";
 
 /** Credentials and what they are for. */
 export interface CredentialEntry {
@@ -38,7 +38,7 @@ function usable(username: string, password: string): Credentials | undefined {
 
 /** `auth` wins over `username` and `password`, as in kubelet. */
 function credentialsOf(entry: unknown): Credentials | undefined {
-  const { auth, username, password } = record(entry) ?? {};
+  const { auth, username, password } = fieldsOf(entry) ?? {};
   if (typeof auth === "string" && auth !== "") {
     const text = decode(auth.trim());
     const colon = text.indexOf(":");
@@ -61,7 +61,7 @@ function locate(key: string): { host: string; port: string; path: string } | und
 }
 
 function entriesOf(auths: unknown): ParsedPullSecret {
-  const all = Object.entries(record(auths) ?? {});
+  const all = Object.entries(fieldsOf(auths) ?? {});
   const entries = all.slice(0, ENTRY_LIMIT).flatMap(([key, value]) => {
     const place = locate(key);
     const credentials = credentialsOf(value);
@@ -87,7 +87,7 @@ export function parsePullSecret(secret: PullSecret): ParsedPullSecret {
   const data = secret.data?.[key];
   if (data === undefined || data === "") return { entries: [], problem: `it has no ${key}` };
   if (data.length > SIZE_LIMIT) return { entries: [], problem: `${key} is larger than ${SIZE_LIMIT} bytes` };
-  const parsed = record(parseJson(decode(data)));
+  const parsed = fieldsOf(parseJson(decode(data)));
   if (parsed === undefined)
     return { entries: [], problem: `${key} is no JSON object; make it with "kubectl create secret docker-registry"` };
   return entriesOf(json ? parsed["auths"] : parsed);

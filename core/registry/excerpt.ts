@@ -1,4 +1,4 @@
-import { parseJson, record } from "./json.ts";
+import { fieldsOf, parseJson } from "../json.ts";
 
 // Control and format characters, line and paragraph separators, lone surrogates: nothing that could rewrite a terminal or a log line.
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]+/gu;
@@ -25,8 +25,8 @@ const CODE = /^[A-Z][A-Z_]{0,39}$/;
 
 /** The first error of a registry's error body, its message cleaned and shortened; undefined for any other body. */
 export function parseOciError(body: string): OciError | undefined {
-  const errors = record(parseJson(body))?.["errors"];
-  const { code, message } = record(Array.isArray(errors) ? errors[0] : undefined) ?? {};
+  const errors = fieldsOf(parseJson(body))?.["errors"];
+  const { code, message } = fieldsOf(Array.isArray(errors) ? errors[0] : undefined) ?? {};
   if (typeof code !== "string" || !CODE.test(code)) return undefined;
   return { code, message: typeof message === "string" ? excerpt(message, MESSAGE_LIMIT) : "" };
 }

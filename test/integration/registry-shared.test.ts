@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { Shared } from "../../adapters/registry/shared.ts";
+import { Shared } from "../../adapters/shared.ts";
 
 interface Value {
   readonly n: number;
