@@ -45,3 +45,9 @@ export function startDeadline(ms: number, parent?: AbortSignal): Deadline {
     },
   };
 }
+
+/** Resolves when `signal` aborts, or at once when it has. */
+export async function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+}

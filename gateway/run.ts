@@ -1,3 +1,4 @@
+import { aborted } from "../adapters/deadline.ts";
 import { startServer } from "../adapters/http/server.ts";
 import { type Check, startStatusServer } from "../adapters/http/status.ts";
 import { loadAccess } from "../adapters/kube/access.ts";
@@ -54,9 +55,4 @@ export async function run(env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<
   stopInformer.abort();
   await Promise.all([informing, backends.close(), client.close(), status.close()]);
   log.info("gateway ended");
-}
-
-async function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return;
-  await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { systemClock } from "../adapters/clock.ts";
+import { aborted } from "../adapters/deadline.ts";
 import { type Check, startStatusServer } from "../adapters/http/status.ts";
 import { loadAccess } from "../adapters/kube/access.ts";
 import { connect } from "../adapters/kube/client.ts";
@@ -61,9 +62,4 @@ export async function run(env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<
     await Promise.all([pages.close(), client.close(), status.close()]);
     log.info("operator ended");
   }
-}
-
-async function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return;
-  await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }

@@ -1,5 +1,5 @@
 import { systemClock } from "../adapters/clock.ts";
-import type { TlsPair } from "../adapters/http/server.ts";
+import { aborted } from "../adapters/deadline.ts";
 import { type Check, startStatusServer } from "../adapters/http/status.ts";
 import { loadAccess } from "../adapters/kube/access.ts";
 import { connect } from "../adapters/kube/client.ts";
@@ -13,16 +13,9 @@ import { createAdmission } from "./admission.ts";
 import { readWebhookConfig } from "./config.ts";
 import { Memory } from "./memory.ts";
 import { WebhookMetrics } from "./metrics.ts";
-import { TlsServer } from "./serve.ts";
+import { TlsServer, tlsPair } from "./serve.ts";
 import { admissionHandler } from "./server.ts";
 import { CERTIFICATE_SECRET, World } from "./world.ts";
-
-function certificate(world: World): TlsPair | undefined {
-  const data = world.secret(CERTIFICATE_SECRET);
-  const text = (name: string) => Buffer.from(data?.[name] ?? "").toString("utf8");
-  const pair = { cert: text("server-cert.pem"), key: text("server-key.pem") };
-  return pair.cert === "" || pair.key === "" ? undefined : pair;
-}
 
 /** Runs one webhook replica until `signal` aborts, then drains. Rejects when it cannot start. */
 export async function run(env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<void> {
@@ -37,31 +30,13 @@ export async function run(env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<
   const memory = new Memory();
 
   const stop = new AbortController();
-  const onChange = () => void server.use(certificate(world));
+  const onChange = () => void server.use(tlsPair(world.secret(CERTIFICATE_SECRET)));
   const onKeyring = () => memory.forgetSeals();
-  const world: World = new World({
-    client,
-    namespace,
-    metrics: kubeMetrics,
-    log,
-    clock: systemClock,
-    onKeyring,
-    onChange,
-  });
+  const common = { client, namespace, log, clock: systemClock };
+  const world: World = new World({ ...common, metrics: kubeMetrics, onKeyring, onChange });
   const resolve = registry.resolve.bind(registry);
   const verify = createKeyVerifier({ registry });
-  const snapshot = () => world.current();
-  const endpoints = createAdmission({
-    client,
-    namespace,
-    resolve,
-    verify,
-    memory,
-    metrics,
-    log,
-    clock: systemClock,
-    snapshot,
-  });
+  const endpoints = createAdmission({ ...common, resolve, verify, memory, metrics, snapshot: () => world.current() });
   const server: TlsServer = new TlsServer({
     handler: admissionHandler(endpoints, metrics, log),
     port: config.httpsPort,
@@ -75,7 +50,7 @@ export async function run(env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<
       () =>
         server.listening
           ? undefined
-          : `Secret ${namespace}/${CERTIFICATE_SECRET} has no certificate yet: the operator creates it`,
+          : `no certificate yet in Secret ${namespace}/${CERTIFICATE_SECRET}: the operator makes it`,
     ],
     ["serving", () => (signal.aborted ? "the process is ending" : undefined)],
   ]);
@@ -84,10 +59,7 @@ export async function run(env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<
   const informing = world.run(stop.signal);
   log.info("webhook started", { namespace, statusPort: status.port });
 
-  await new Promise<void>((resolveEnd) => {
-    if (signal.aborted) resolveEnd();
-    else signal.addEventListener("abort", () => resolveEnd(), { once: true });
-  });
+  await aborted(signal);
   log.info("webhook draining", { drainMs: config.drainMs });
   await server.drain(config.drainMs);
   stop.abort();
