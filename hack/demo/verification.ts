@@ -63,7 +63,7 @@ spec:
 async function refuse({ terminal, upstream }: Stage): Promise<void> {
   terminal.heading("The unsigned image is refused at kubectl apply");
   const { code, stderr } = await terminal.sh(
-    `kubectl -n team create deployment rogue --image=${upstream.address}/team/rogue:v1`,
+    `kubectl create deployment rogue --image=${upstream.address}/team/rogue:v1 --dry-run=client -o yaml | kubectl -n team apply -f -`,
     { mayFail: true },
   );
   terminal.check(

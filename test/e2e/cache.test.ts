@@ -41,6 +41,8 @@ spec:
     await stage.apply(rule("all-of-team", "registry.local:5000/team/*", "team/*"));
     await stage.wait("condition=Ready", "cacherule/exact", 120);
     await stage.wait("condition=Ready", "cacherule/all-of-team", 60);
+    // Ready is what every gateway says; the node's kube-proxy opens the NodePort within a second of it.
+    await eventually("the NodePort", 15_000, async () => ((await get("/v2/")).ok ? true : undefined));
   });
 
   after(async () => {
