@@ -1,36 +1,20 @@
 import { isIP } from "node:net";
+import { type Challenge, parseChallenges } from "../../core/registry/challenge.ts";
 
-/** One challenge of a `WWW-Authenticate` header (RFC 9110, 11.6.1); scheme and parameter names in lower case. */
-export interface Challenge {
-  readonly scheme: string;
-  readonly parameters: Readonly<Record<string, string>>;
-}
-
-const HEADER_LIMIT = 8 * 1024;
-const PARAMETER = /([a-z0-9_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s",]+))/gi;
-
-/** Reads the challenges, one per header value; what can't be read is left out. */
-export function parseChallenges(header: string | readonly string[] | undefined): readonly Challenge[] {
+/** The challenges of an answer, one header or several; a header outside the grammar counts as none, so that nothing is sent on its word. */
+export function challengesOf(header: string | readonly string[] | undefined): readonly Challenge[] {
   const values = header === undefined ? [] : typeof header === "string" ? [header] : header;
-  return values.flatMap((value) => {
-    const match = /^\s*([a-z0-9-]+)(?:\s+(.*))?$/is.exec(value.slice(0, HEADER_LIMIT));
-    if (match === null) return [];
-    const [, scheme = "", rest = ""] = match;
-    const parameters = [...rest.matchAll(PARAMETER)].map(([, name = "", quoted, plain = ""]): [string, string] => [
-      name.toLowerCase(),
-      quoted === undefined ? plain : quoted.replace(/\\(.)/g, "$1"),
-    ]);
-    return [{ scheme: scheme.toLowerCase(), parameters: Object.fromEntries(parameters) }];
-  });
+  return values.flatMap((value) => parseChallenges(value) ?? []);
 }
 
 /** Where a Bearer challenge says that tokens are issued, with its service; undefined when that is no HTTP address. */
-export function tokenUrl({ parameters }: Challenge): string | undefined {
-  const realm = parameters["realm"];
+export function tokenUrl({ params }: Challenge): string | undefined {
+  const realm = params.get("realm");
+  const service = params.get("service");
   if (realm === undefined || !URL.canParse(realm)) return undefined;
   const url = new URL(realm);
   if (url.protocol !== "https:" && url.protocol !== "http:") return undefined;
-  if (parameters["service"] !== undefined) url.searchParams.set("service", parameters["service"]);
+  if (service !== undefined) url.searchParams.set("service", service);
   return url.href;
 }
 

@@ -3,7 +3,8 @@ import { Agent, request } from "undici";
 import { startDeadline } from "../../adapters/deadline.ts";
 import type { Upstream, UpstreamCredentials } from "../../core/cacheregistry/types.ts";
 import { upstreamUrl } from "../../core/cacheregistry/upstream.ts";
-import { type Challenge, parseChallenges, realmMayHaveCredentials, tokenUrl } from "./challenge.ts";
+import type { Challenge } from "../../core/registry/challenge.ts";
+import { challengesOf, realmMayHaveCredentials, tokenUrl } from "./challenge.ts";
 
 /**
  * How an upstream answers. `refused`: it answers, and does not take the credentials. `credentials` says whether they were really
@@ -127,7 +128,7 @@ export async function probeUpstream(upstream: Upstream, signal: AbortSignal): Pr
       get,
       upstream,
       upstream.credentials,
-      status === 401 ? parseChallenges(headers["www-authenticate"]) : [],
+      status === 401 ? challengesOf(headers["www-authenticate"]) : [],
     );
   } catch (thrown) {
     return { kind: "unreachable", message: failure(thrown, deadline.expired) };

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { readOperatorConfig } from "../../operator/config.ts";
-import { parseChallenges, realmMayHaveCredentials, tokenUrl } from "../../operator/providers/challenge.ts";
+import { challengesOf, realmMayHaveCredentials, tokenUrl } from "../../operator/providers/challenge.ts";
 import { UpstreamHealthCache } from "../../operator/providers/upstream-health.ts";
 import type { UpstreamHealth } from "../../operator/providers/upstream-probe.ts";
 import { FakeClock, settle } from "../support/fake-clock.ts";
@@ -8,24 +8,31 @@ import { FakeClock, settle } from "../support/fake-clock.ts";
 describe("challenges", () => {
   it("are read from the header", () => {
     expect(
-      parseChallenges('Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="a:b,c"'),
+      challengesOf('Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="a:b,c"'),
     ).to.deep.equal([
       {
         scheme: "bearer",
-        parameters: { realm: "https://auth.docker.io/token", service: "registry.docker.io", scope: "a:b,c" },
+        params: new Map([
+          ["realm", "https://auth.docker.io/token"],
+          ["service", "registry.docker.io"],
+          ["scope", "a:b,c"],
+        ]),
       },
     ]);
-    expect(parseChallenges(["Basic realm=x", 'Bearer realm="a\\"b"'])).to.deep.equal([
-      { scheme: "basic", parameters: { realm: "x" } },
-      { scheme: "bearer", parameters: { realm: 'a"b' } },
+    expect(challengesOf(["Basic realm=x", 'Bearer realm="a\\"b"'])).to.deep.equal([
+      { scheme: "basic", params: new Map([["realm", "x"]]) },
+      { scheme: "bearer", params: new Map([["realm", 'a"b']]) },
     ]);
-    expect(parseChallenges(undefined)).to.deep.equal([]);
-    expect(parseChallenges("")).to.deep.equal([]);
+    expect(challengesOf(undefined)).to.deep.equal([]);
+    expect(challengesOf("")).to.deep.equal([]);
   });
 
   it("name a token service only by an HTTP address", () => {
     const at = (realm?: string) =>
-      tokenUrl({ scheme: "bearer", parameters: realm === undefined ? {} : { realm, service: "s p" } });
+      tokenUrl({
+        scheme: "bearer",
+        params: new Map(realm === undefined ? [] : Object.entries({ realm, service: "s p" })),
+      });
     expect(at("https://a.example/token?x=1")).to.equal("https://a.example/token?x=1&service=s+p");
     for (const bad of [undefined, "", "token", "file:///etc/passwd", "ftp://x"])
       expect(at(bad), bad).to.equal(undefined);
