@@ -63,12 +63,6 @@ export function keyOf(object: Pick<KubeObject, "metadata">): ObjectKey {
   return namespace === undefined ? name : `${namespace}/${name}`;
 }
 
-/** The inverse of `keyOf`: an object's name and namespace. */
-export function splitKey(key: ObjectKey): { readonly namespace?: string; readonly name: string } {
-  const slash = key.indexOf("/");
-  return slash === -1 ? { name: key } : { namespace: key.slice(0, slash), name: key.slice(slash + 1) };
-}
-
 // Names reach us from ownerReferences that anyone may write: what would change the path is refused, by the API server's own
 // rule (k8s.io/apimachinery pkg/api/validation/path: IsValidPathSegmentName).
 function segment(value: string): string {

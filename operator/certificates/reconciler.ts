@@ -70,8 +70,3 @@ export function certificateReconciler(dependencies: CertificateDependencies): Re
     return { requeueAfterMs: AWAIT_MS };
   };
 }
-
-/** The Secret's resource key, for the queue. */
-export function certificatesKey(namespace: string): string {
-  return `${namespace}/${CERTIFICATES_SECRET}`;
-}
