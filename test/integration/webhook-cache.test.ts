@@ -125,13 +125,19 @@ describe("the verification cache", () => {
   it("believes no owner that is not the one named by UID", async () => {
     await rollout(first);
     const second = await replica(outside);
-    outside.owners.set("app-1", {
-      ...(outside.owners.get("app-1") as Json),
-      metadata: { name: "app-1", uid: "other", annotations: {} },
-    });
+    const live = outside.owners.get("app-1") as Json;
+    outside.owners.set("app-1", { ...live, metadata: { ...live.metadata, uid: "other" } });
     outside.asked = { ...nothing };
     await second.send("CREATE", workload("Pod", "p", APP, owned("app-1", "ReplicaSet")));
     expect(outside.asked).to.include({ resolve: 1, verify: 1 });
+  });
+
+  it("rolls no tag back for an exported object that is applied again with its annotation", async () => {
+    const { object } = await first.send("CREATE", workload("Deployment", "app", APP));
+    outside.tags.set(APP, UNSIGNED);
+    const { response } = await (await replica(outside)).send("CREATE", object);
+    expect(response.allowed).to.equal(false);
+    expect(response.status?.message).to.include(UNSIGNED);
   });
 
   it("gives a forged ownerReference nothing that the image has not earned", async () => {
