@@ -10,11 +10,22 @@ export interface GoBuild {
   readonly ldflags: string;
   readonly cgo: boolean;
   readonly output: string;
+  /** The system and the machine to build for; default: these. */
+  readonly goos?: string;
+  readonly goarch?: string;
+  /** go build's -buildmode. */
+  readonly buildmode?: string;
 }
 
 /** Builds a Go program; says how far it is. Throws with the compiler's words when it fails. */
 export async function goBuild(build: GoBuild, progress: Progress): Promise<void> {
-  const env = { ...process.env, GOWORK: "off", ...(!build.cgo && { CGO_ENABLED: "0" }) };
+  const env = {
+    ...process.env,
+    GOWORK: "off",
+    ...(!build.cgo && { CGO_ENABLED: "0" }),
+    ...(build.goos !== undefined && { GOOS: build.goos }),
+    ...(build.goarch !== undefined && { GOARCH: build.goarch }),
+  };
   let downloaded = 0;
   progress.update("reading the module");
   const packages = await goLines(["list", "-deps", "-buildvcs=false", build.target], build.module, env, (line) => {
@@ -27,6 +38,7 @@ export async function goBuild(build: GoBuild, progress: Progress): Promise<void>
     "-v",
     "-trimpath",
     "-buildvcs=false",
+    ...(build.buildmode === undefined ? [] : [`-buildmode=${build.buildmode}`]),
     "-gcflags=all=-dwarf=false", // nobody debugs these; it saves compiling time
     "-ldflags",
     build.ldflags,

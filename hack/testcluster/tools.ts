@@ -7,7 +7,16 @@ import { withLock } from "./lock.ts";
 import { startProgress } from "./progress.ts";
 import type { Settings } from "./settings.ts";
 
-export type ToolName = "kube" | "registry" | "cosign" | "pause";
+export type ToolName =
+  | "kube"
+  | "registry"
+  | "cosign"
+  | "pause"
+  | "policycontroller"
+  | "fulcio"
+  | "timestampauthority"
+  | "rekortiles"
+  | "vault";
 
 interface Recipe {
   readonly folder: string;
@@ -46,6 +55,35 @@ const RECIPES: Readonly<Record<ToolName, Recipe>> = {
     cgo: false,
     ldflags: (version) => `-X sigs.k8s.io/release-utils/version.gitVersion=${version}`,
   },
+  policycontroller: {
+    folder: "policycontroller",
+    versioned: "github.com/sigstore/policy-controller",
+    target: "github.com/sigstore/policy-controller/cmd/webhook",
+    cgo: false,
+    ldflags: () => "",
+  },
+  fulcio: {
+    folder: "fulcio",
+    versioned: "github.com/sigstore/fulcio",
+    target: "github.com/sigstore/fulcio",
+    cgo: false,
+    ldflags: () => "",
+  },
+  timestampauthority: {
+    folder: "timestampauthority",
+    versioned: "github.com/sigstore/timestamp-authority/v2",
+    target: ".",
+    cgo: false,
+    ldflags: () => "",
+  },
+  rekortiles: {
+    folder: "rekortiles",
+    versioned: "github.com/sigstore/rekor-tiles/v2",
+    target: "github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix",
+    cgo: false,
+    ldflags: () => "",
+  },
+  vault: { folder: "vault", versioned: "github.com/hashicorp/vault", target: ".", cgo: false, ldflags: () => "" },
   pause: { folder: "pause", target: ".", cgo: false, ldflags: () => "" },
 };
 
