@@ -42,6 +42,11 @@ test-integration: deps ## Against a real API server, real registries and real co
 test-e2e: deps ## The installed product on a real node
 	node hack/test.ts e2e
 
+.PHONY: test-policy-engine
+test-policy-engine: ## The policy engine's own tests in Go, and its agreement with cosign's code
+	cd policy-engine && go vet ./... && go test ./...
+	cd policy-engine/conformance && go vet ./... && go test ./...
+
 .PHONY: lint
 lint: deps ## Format, lint rules, import rule and types
 	biome check --error-on-warnings
@@ -69,6 +74,10 @@ cluster-up: deps ## A cluster with the product installed from this checkout
 .PHONY: cluster-down
 cluster-down: deps ## Ends that cluster
 	./hack/cluster down
+
+.PHONY: policy-engine
+policy-engine: deps ## CUE, Rego and CEL as WebAssembly, built into the cache; prints the path (POLICY_ENGINE)
+	node hack/policy-engine.ts
 
 .PHONY: image
 image: deps ## The product's OCI image, written to out/image without a Docker daemon

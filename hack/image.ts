@@ -4,15 +4,17 @@ import { parseArgs } from "node:util";
 import { entrepotImage } from "./images/entrepot.ts";
 import { push } from "./oci/push.ts";
 import { BlobStore } from "./oci/store.ts";
+import { ensurePolicyEngine } from "./policy-engine.ts";
 import { settingsFrom } from "./testcluster/settings.ts";
 
 const { values } = parseArgs({ options: { push: { type: "string" } } });
-const { root, cache } = settingsFrom(process.env);
+const settings = settingsFrom(process.env);
+const { root, cache } = settings;
 const began = performance.now();
 const seconds = () => `${((performance.now() - began) / 1000).toFixed(1)} s`;
 
 const store = new BlobStore(join(cache, "oci"));
-const image = entrepotImage(store, root, cache);
+const image = entrepotImage(store, root, cache, await ensurePolicyEngine(settings));
 const out = join(root, "out/image");
 store.export(image, "dev", out);
 const { layers } = store.manifest(image.digest);

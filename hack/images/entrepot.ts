@@ -4,6 +4,7 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync }
 import { join } from "node:path";
 import type { BlobStore, Descriptor } from "../oci/store.ts";
 import { file, tree } from "../oci/tree.ts";
+import { ENGINE_FILE } from "../policy-engine.ts";
 import { baseFiles, CA_BUNDLE, libraries, NONROOT } from "./debian.ts";
 
 const APP = ["core", "crds", "adapters", "operator", "webhooks", "gateway"];
@@ -14,9 +15,10 @@ const INSTALL_MS = 600_000;
 
 /**
  * The image of the product: Debian's libraries, Node, the production dependencies and the app, from what changes least to what changes most.
+ * `policyEngine`: the path of the built engine (`ensurePolicyEngine`).
  * No shell, no package manager, not root. Runs `main.ts` with the container's arguments. Linux only: it ships this machine's Node.
  */
-export function entrepotImage(store: BlobStore, root: string, cache: string): Descriptor {
+export function entrepotImage(store: BlobStore, root: string, cache: string, policyEngine: string): Descriptor {
   if (process.platform !== "linux")
     throw new Error("this image ships this machine's Node, which must be Linux's: use the Dockerfile");
   const node = join(root, "node_modules/node/bin/node");
@@ -29,6 +31,7 @@ export function entrepotImage(store: BlobStore, root: string, cache: string): De
       "node_modules",
       tree(modules, "app/node_modules", (path) => !NOT_SHIPPED.test(path)),
     ),
+    store.layer("policy engine", [file(`app/${ENGINE_FILE}`, policyEngine)]),
     store.layer("app", [
       ...["package.json", "main.ts"]
         .filter((name) => existsSync(join(root, name)))

@@ -4,6 +4,7 @@ import { distributionImage } from "../images/distribution.ts";
 import { entrepotImage } from "../images/entrepot.ts";
 import { push } from "../oci/push.ts";
 import type { Descriptor } from "../oci/store.ts";
+import { ensurePolicyEngine } from "../policy-engine.ts";
 import { blobStore } from "./images.ts";
 import { bin } from "./layout.ts";
 import { run } from "./run.ts";
@@ -28,8 +29,9 @@ const ROLLOUT_SECONDS = 180;
 export async function buildProduct(settings: Settings): Promise<ProductImages> {
   const store = blobStore(settings, "zstd"); // pulled by our own node, which is waited for
   const registry = await ensureTool(settings, "registry");
+  const policyEngine = await ensurePolicyEngine(settings);
   return {
-    entrepot: entrepotImage(store, settings.root, settings.cache),
+    entrepot: entrepotImage(store, settings.root, settings.cache, policyEngine),
     distribution: distributionImage(store, registry),
   };
 }
