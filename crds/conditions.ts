@@ -70,6 +70,9 @@ export const REASON = {
   DuplicateRegistry: "DuplicateRegistry",
   // ClusterImagePolicy and TrustRoot
   Enforced: "Enforced",
+  Inlined: "Inlined",
+  Updated: "Updated",
+  LastGood: "LastGood",
   WaitingForWebhooks: "WaitingForWebhooks",
   CompileFailed: "CompileFailed",
   InliningKeysFailed: "InliningKeysFailed",

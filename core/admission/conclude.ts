@@ -18,8 +18,10 @@ export interface Conclusion {
   readonly warnings: readonly string[];
 }
 
+/** As policy-controller names it: a digest as its author wrote it, a tag in full with the digest behind it. */
 function named(reference: ImageReference, digest: Digest | undefined): string {
-  return canonicalName(digest === undefined ? reference : { ...reference, digest });
+  if (reference.digest !== undefined) return reference.asWritten;
+  return digest === undefined ? canonicalName(reference) : `${canonicalName(reference)}@${digest}`;
 }
 
 /** `<message>: <field>` and, on the next line, the image and why: the grammar that policy-controller's users grep for. */
@@ -61,7 +63,7 @@ export function conclude(
   mustPin: boolean,
 ): Conclusion {
   const errors = [
-    ...invalid.flatMap(({ field, message }) => problem(message, field, "")),
+    ...invalid.flatMap(({ field, image, why }) => problem(`could not parse reference: ${image}`, field, why)),
     ...images.flatMap((image) => (image.task.policies.length === 0 ? withoutPolicy(image, config) : failures(image))),
     ...(mustPin ? images.flatMap(unpinned) : []),
   ];

@@ -42,6 +42,45 @@ function oneOf<T extends string>(data: Data, key: string, allowed: readonly T[],
   return fallback;
 }
 
+/** The spellings of Go's strconv.ParseBool, with which policy-controller reads its own keys. */
+const BOOLEANS: ReadonlyMap<string, boolean> = new Map([
+  ...["1", "t", "T", "true", "TRUE", "True"].map((text) => [text, true] as const),
+  ...["0", "f", "F", "false", "FALSE", "False"].map((text) => [text, false] as const),
+]);
+
+function boolean(data: Data, key: string, fallback: boolean, problems: string[]): boolean {
+  const text = data[key];
+  if (text === undefined) return fallback;
+  const found = BOOLEANS.get(text);
+  if (found === undefined) problems.push(`${key}: "${text}" is neither true nor false; ${fallback} is used`);
+  return found ?? fallback;
+}
+
+/** `enable-oci11` of policy-controller: it turns on what here cannot be turned off. */
+const ALWAYS_ON = "enable-oci11";
+
+const KEYS: ReadonlySet<string> = new Set([
+  "no-match-policy",
+  "fail-on-empty-authorities",
+  ALWAYS_ON,
+  "dev.chainguard.enable-cip-cache",
+  "dev.entrepot.cache-ttl",
+  "dev.entrepot.tag-ttl",
+  "dev.entrepot.cache-epoch",
+  "dev.entrepot.resolve-digests",
+  "_example", // documentation, by the custom of policy-controller's ConfigMaps
+]);
+
+function withoutEffect(data: Data): readonly string[] {
+  const unknown = Object.keys(data).filter((key) => !KEYS.has(key));
+  return [
+    ...unknown.map((key) => `${key}: there is no such setting`),
+    ...(BOOLEANS.get(data[ALWAYS_ON] ?? "true") === true
+      ? []
+      : [`${ALWAYS_ON}: "${data[ALWAYS_ON]}" has no effect: signatures are looked for among referrers too, always`]),
+  ];
+}
+
 /**
  * Reads the ConfigMap's data (undefined: it does not exist). Keys are reversed domains, as `dev.chainguard.…` is: the API server
  * takes no slash in a key. An unreadable value falls back to the stricter default and is named
@@ -52,12 +91,12 @@ export function readConfig(data: Data | undefined): { config: AdmissionConfig; p
   const from = data ?? {};
   const config: AdmissionConfig = {
     noMatchPolicy: oneOf(from, "no-match-policy", ["deny", "allow", "warn"], "deny", problems),
-    failOnEmptyAuthorities: from["fail-on-empty-authorities"] !== "false",
+    failOnEmptyAuthorities: boolean(from, "fail-on-empty-authorities", true, problems),
     cacheEnabled: from["dev.chainguard.enable-cip-cache"] === "true",
     cacheTtlSeconds: duration(from, "dev.entrepot.cache-ttl", DAY, 30 * DAY, problems),
     tagTtlSeconds: duration(from, "dev.entrepot.tag-ttl", 60, DAY, problems),
     epoch: (from["dev.entrepot.cache-epoch"] ?? "0").slice(0, 64),
     resolveDigests: oneOf(from, "dev.entrepot.resolve-digests", ["pods", "all", "off"], "pods", problems),
   };
-  return { config, problems };
+  return { config, problems: [...problems, ...withoutEffect(from)] };
 }

@@ -19,7 +19,8 @@ export interface ImageTask {
 /** An image field that is no image reference: refused as it stands. */
 export interface InvalidImage {
   readonly field: string;
-  readonly message: string;
+  readonly image: string;
+  readonly why: string;
 }
 
 export interface Plan {
@@ -89,7 +90,7 @@ export function planAdmission(
       const reference = parseReference(image);
       tasks.push({ field, path, reference, policies: policiesFor(policies, reference, subject) });
     } catch (thrown) {
-      invalid.push({ field, message: messageOf(thrown) });
+      invalid.push({ field, image, why: messageOf(thrown) });
     }
   }
   return { tasks, invalid, unchanged };

@@ -1,4 +1,5 @@
 import { canonicalName } from "../image/reference.ts";
+import { signedAuthorities } from "../policy/evaluate.ts";
 import type { CompiledPolicy, PinnedImage } from "../policy/types.ts";
 import type { SealedRecords, VerificationRecord } from "./record.ts";
 
@@ -18,9 +19,7 @@ export function recordKey(image: PinnedImage): string {
 
 /** Whether facts of this policy hold only where its own credentials were used. */
 export function scopeOf(policy: CompiledPolicy, namespace: string): string | undefined {
-  const scoped = policy.authorities.some(
-    (authority) => authority.kind === "key" && authority.source.pullSecrets.length > 0,
-  );
+  const scoped = signedAuthorities(policy).some(({ source }) => source.pullSecrets.length > 0);
   return scoped ? namespace : undefined;
 }
 

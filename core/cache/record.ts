@@ -1,7 +1,8 @@
 import { parse, stringify } from "yaml";
 import { type Digest, isDigest } from "../image/reference.ts";
 import { fieldsOf } from "../json.ts";
-import type { SignatureFact } from "../policy/types.ts";
+import type { AuthorityMatches } from "../policy/types.ts";
+import { matchesOf } from "./matches.ts";
 
 /** Where the sealed records stand on an object; the name is the published one, which users' scripts read. */
 export const CACHE_ANNOTATION = "clusterimagepolicies.chainguard.dev/cache";
@@ -18,8 +19,10 @@ export interface VerificationRecord {
   /** Seconds since the epoch. A hit never moves them. */
   readonly issued: number;
   readonly expires: number;
-  /** Authorities that matched, by name; never empty. */
-  readonly authorities: Readonly<Record<string, readonly SignatureFact[]>>;
+  /** What the authorities established, by name. */
+  readonly authorities: AuthorityMatches;
+  /** The image's configurations by platform, as JSON, where `spec.policy` judges them. */
+  readonly config?: string;
 }
 
 /** The contents of one annotation. */
@@ -32,7 +35,7 @@ export interface SealedRecords {
   readonly pins: ReadonlyMap<string, Digest>;
 }
 
-const FORMAT = "1";
+const FORMAT = "2";
 
 const instant = (seconds: number) => `${new Date(seconds * 1000).toISOString().slice(0, 19)}Z`;
 
@@ -44,9 +47,8 @@ function recordYaml(record: VerificationRecord): object {
     ...(record.scope !== undefined && { scope: record.scope }),
     issued: instant(record.issued),
     expires: instant(record.expires),
-    authorities: Object.fromEntries(
-      Object.entries(record.authorities).map(([name, signatures]) => [name, { signatures }]),
-    ),
+    authorities: record.authorities,
+    ...(record.config !== undefined && { config: record.config }),
   };
 }
 
@@ -78,30 +80,6 @@ function instantOf(value: unknown): number | undefined {
   return Number.isNaN(milliseconds) ? undefined : milliseconds / 1000;
 }
 
-function signaturesOf(value: unknown): readonly SignatureFact[] | undefined {
-  const list = fieldsOf(value)?.["signatures"];
-  if (!Array.isArray(list)) return undefined;
-  const facts = list.map((item) => {
-    const fact = fieldsOf(item);
-    const id = textOf(fact?.["id"]);
-    const subject = textOf(fact?.["subject"]);
-    const issuer = textOf(fact?.["issuer"]);
-    return id === undefined
-      ? undefined
-      : { id, ...(subject !== undefined && { subject }), ...(issuer !== undefined && { issuer }) };
-  });
-  return facts.every((fact) => fact !== undefined) ? facts : undefined;
-}
-
-function authoritiesOf(value: unknown): VerificationRecord["authorities"] | undefined {
-  const fields = fieldsOf(value);
-  if (fields === undefined || Object.keys(fields).length === 0) return undefined;
-  const entries = Object.entries(fields).map(([name, authority]) => [name, signaturesOf(authority)] as const);
-  return entries.every((entry): entry is readonly [string, readonly SignatureFact[]] => entry[1] !== undefined)
-    ? Object.fromEntries(entries)
-    : undefined;
-}
-
 function recordOf(policyUid: string, value: unknown): VerificationRecord | undefined {
   const fields = fieldsOf(value);
   const policyName = textOf(fields?.["name"]);
@@ -110,7 +88,8 @@ function recordOf(policyUid: string, value: unknown): VerificationRecord | undef
   const scope = textOf(fields?.["scope"]);
   const issued = instantOf(fields?.["issued"]);
   const expires = instantOf(fields?.["expires"]);
-  const authorities = authoritiesOf(fields?.["authorities"]);
+  const authorities = matchesOf(fields?.["authorities"]);
+  const config = textOf(fields?.["config"]);
   if (policyName === undefined || resourceVersion === undefined || policyHash === undefined) return undefined;
   if (issued === undefined || expires === undefined || authorities === undefined) return undefined;
   return {
@@ -122,6 +101,7 @@ function recordOf(policyUid: string, value: unknown): VerificationRecord | undef
     expires,
     authorities,
     ...(scope !== undefined && { scope }),
+    ...(config !== undefined && { config }),
   };
 }
 

@@ -12,8 +12,9 @@ export interface MatchSubject {
 }
 
 function entryMatches(entry: CompiledMatch, subject: MatchSubject): boolean {
-  if (entry.resource !== subject.resource || entry.group !== subject.group) return false;
-  if (entry.version !== "*" && entry.version !== subject.version) return false;
+  if (entry.resource !== undefined && entry.resource !== subject.resource) return false;
+  if (entry.group !== undefined && entry.group !== subject.group) return false;
+  if (entry.version !== undefined && entry.version !== subject.version) return false;
   // A selector that cannot be read applies: an unreadable rule must not make room.
   return entry.selector === undefined || selects(entry.selector, subject.labels) !== false;
 }

@@ -32,17 +32,18 @@ function typeErrors(type: string): FieldErrors {
 /** Fields about the object or the image: an attestation's policy sees the attestation alone. */
 const SPEC_ONLY = ["fetchConfigFile", "includeSpec", "includeObjectMeta", "includeTypeMeta"] as const;
 
+/** `cel` is ours alone; the words about any other language are policy-controller's, and older than it. */
+const LANGUAGES: ReadonlySet<string> = new Set(["cue", "rego", "cel"]);
+
 /**
- * What is wrong with a CUE or Rego policy of the spec or of an attestation, with paths from it. Its source is not
- * compiled here.
+ * What is wrong with a policy in CUE, Rego or CEL of the spec or of an attestation, with paths from it. Whether its source
+ * compiles is judged elsewhere (`validate-source.ts`).
  */
 export function policyErrors(policy: EvaluatedPolicy, of: "spec" | "attestation"): FieldErrors {
   const { type = "", data, configMapRef, remote } = policy;
   const sources = [data || undefined, configMapRef, remote].filter((source) => source !== undefined).length;
   return [
-    ...(type === "cue" || type === "rego"
-      ? []
-      : invalidValue(type, "type", "only [cue,rego] are supported at the moment")),
+    ...(LANGUAGES.has(type) ? [] : invalidValue(type, "type", "only [cue,rego] are supported at the moment")),
     ...(sources === 0 ? missingField("data", "configMapRef", "remote") : []),
     ...(sources > 1 ? multipleOneOf("data", "configMapRef", "remote") : []),
     ...(remote === undefined ? [] : viaField("remote", remoteErrors(remote))),
@@ -56,8 +57,14 @@ export function policyErrors(policy: EvaluatedPolicy, of: "spec" | "attestation"
 function remoteErrors({ url = "", sha256sum }: NonNullable<EvaluatedPolicy["remote"]>): FieldErrors {
   return [
     ...(isHttpsUrl(url) ? [] : invalidValue(url, "url", "url valid is invalid. host and https scheme are expected")),
-    ...(sha256sum ? [] : missingField("sha256sum")),
+    ...(sha256sum ? sumWarnings(sha256sum) : missingField("sha256sum")),
   ];
+}
+
+/** No document has such a sum, but policy-controller takes the policy and then fails to load it. */
+function sumWarnings(sum: string): FieldErrors {
+  const says = "this is not a SHA-256 in 64 lower-case hexadecimal digits: no document will be taken for it";
+  return /^[0-9a-f]{64}$/.test(sum) ? [] : asWarnings(invalidValue(sum, "sha256sum", says));
 }
 
 function configMapErrors({ name, key }: NonNullable<EvaluatedPolicy["configMapRef"]>): FieldErrors {

@@ -2,6 +2,7 @@ import { RE2JS } from "re2js";
 import type { Authority, Identity, KeylessRef, SignatureSource, StaticRef } from "../../crds/index.ts";
 import { messageOf } from "../errors.ts";
 import {
+  asWarnings,
   type FieldErrors,
   invalidValue,
   missingField,
@@ -26,14 +27,22 @@ export function authorityErrors(authority: Authority, context: Context): FieldEr
   if (kinds === 0) return missingOneOf("key", "keyless", "static");
   if (kinds > 1) return multipleOneOf("key", "keyless", "static");
   return [
-    ...(key === undefined ? [] : viaField("key", keyErrors(key, context))),
+    ...(key === undefined ? [] : viaField("key", keyErrors(key, context, "keys"))),
     ...(keyless === undefined ? [] : viaField("keyless", keylessErrors(keyless, context))),
     ...(fixed === undefined ? [] : [...viaField("static", staticErrors(fixed)), ...besideStatic(authority)]),
     ...(source.length > 1
       ? invalidValue("source", "source", "only single source is supported")
       : source.flatMap((one, index) => viaFieldIndex("source", index, sourceErrors(one)))),
     ...attestations.flatMap((attestation) => viaField("attestations", attestationErrors(attestation))),
+    ...formatWarnings(authority.signatureFormat),
   ];
+}
+
+/** policy-controller takes any text here, and looks for classic signatures for all of them but `bundle`. */
+function formatWarnings(format: string | undefined): FieldErrors {
+  if (!format || format === "legacy" || format === "bundle") return [];
+  const says = "unknown format: say bundle to insist on bundles; both formats are looked for now";
+  return asWarnings(invalidValue(format, "signatureFormat", says));
 }
 
 function staticErrors({ action }: StaticRef): FieldErrors {
@@ -56,7 +65,7 @@ function keylessErrors(keyless: KeylessRef, context: Context): FieldErrors {
   return [
     ...(url === undefined && authority === undefined ? missingOneOf("url", "ca-cert") : []),
     ...(url !== undefined && authority !== undefined ? multipleOneOf("url", "ca-cert") : []),
-    ...(authority === undefined ? [] : viaField("ca-cert", keyErrors(authority, context))),
+    ...(authority === undefined ? [] : viaField("ca-cert", keyErrors(authority, context, "authority"))),
     ...(identities.length === 0 ? missingField("identities") : []),
     ...identities.flatMap((identity, index) => viaFieldIndex("identities", index, identityErrors(identity))),
   ];

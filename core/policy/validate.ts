@@ -37,11 +37,16 @@ const RESOURCES = new Set(["pods", "replicasets", "deployments", "statefulsets",
 /**
  * What is wrong with a ClusterImagePolicy of either version, once defaults are in place, in policy-controller's words.
  * With its own defaulting webhook a policy without `identities` is refused by the API server, which finds a null there;
- * that refusal, which users' scripts know, is the last line.
+ * that refusal, which users' scripts know, is the last line. `sources`: what compiling the policy's CUE, Rego and CEL
+ * brought to light (`validate-source.ts`), with paths from the object.
  */
-export function validateClusterImagePolicy(policy: PolicySource, options: ValidationOptions): Validation {
+export function validateClusterImagePolicy(
+  policy: PolicySource,
+  options: ValidationOptions,
+  sources: FieldErrors = [],
+): Validation {
   const spec = defaultClusterImagePolicy(policy);
-  const errors = clusterImagePolicyErrors(spec, options);
+  const errors = [...clusterImagePolicyErrors(spec, options), ...sources];
   const refusals = [formatErrors(errors, "error"), ...nullIdentities(spec)].filter((text) => text !== undefined);
   return {
     errors: refusals.length === 0 ? undefined : refusals.join("\n"),

@@ -1,8 +1,9 @@
 import { WORKLOAD_KINDS, type WorkloadKind } from "../admission/workload.ts";
+import { type EnforcementScope, namespaceSelector } from "./scope.ts";
 
 export const ADMISSION_NAME = "policy.sigstore.dev";
+export const POLICY_DEFAULTING_NAME = "defaulting.clusterimagepolicy.sigstore.dev";
 export const POLICY_VALIDATION_NAME = "validating.clusterimagepolicy.sigstore.dev";
-export const INCLUDE_LABEL = "policy.sigstore.dev/include";
 /** The Service in front of the admission server; its name is in the serving certificate. */
 export const WEBHOOK_SERVICE = "webhook";
 
@@ -18,6 +19,7 @@ export interface WebhookInput {
   readonly caBundle: string;
   /** The live uid of the system namespace: the configurations go when it goes, so that no cluster is left with webhooks that nobody answers. */
   readonly namespaceUid: string;
+  readonly scope: EnforcementScope;
 }
 
 /** A Mutating- or ValidatingWebhookConfiguration with every field that the API server would default, so that live ones compare exactly. */
@@ -66,20 +68,7 @@ function webhook(input: WebhookInput, name: string, path: string): Readonly<Reco
   };
 }
 
-/**
- * Namespaces opt in by label, except ours and kube-system, which never do: with all replicas gone nothing there could come back
- * through a webhook that needs them (design D16).
- */
-function optedIn(namespace: string): object {
-  return {
-    matchExpressions: [
-      { key: INCLUDE_LABEL, operator: "In", values: ["true"] },
-      { key: "kubernetes.io/metadata.name", operator: "NotIn", values: [namespace, "kube-system"] },
-    ],
-  };
-}
-
-/** The three webhook configurations (reference: policy-controller's config/500 and 501), from the table of workload kinds. */
+/** The four webhook configurations (reference: policy-controller's config/500 and 501), from the table of workload kinds. */
 export function webhookConfigurations(
   input: WebhookInput,
   kinds: readonly WorkloadKind[] = WORKLOAD_KINDS,
@@ -96,7 +85,7 @@ export function webhookConfigurations(
   const apiVersion = "admissionregistration.k8s.io/v1" as const;
   const admission = {
     rules: workloadRules(kinds),
-    namespaceSelector: optedIn(input.namespace),
+    namespaceSelector: namespaceSelector(input.scope, input.namespace),
     timeoutSeconds: ADMISSION_TIMEOUT_SECONDS,
   };
   const policies = {
@@ -124,6 +113,14 @@ export function webhookConfigurations(
       kind: "ValidatingWebhookConfiguration",
       metadata: metadata(ADMISSION_NAME),
       webhooks: [{ ...webhook(input, ADMISSION_NAME, "/validations"), ...admission }],
+    },
+    {
+      apiVersion,
+      kind: "MutatingWebhookConfiguration",
+      metadata: metadata(POLICY_DEFAULTING_NAME),
+      webhooks: [
+        { ...webhook(input, POLICY_DEFAULTING_NAME, "/defaulting"), ...policies, reinvocationPolicy: "Never" },
+      ],
     },
     {
       apiVersion,

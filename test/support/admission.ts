@@ -1,7 +1,8 @@
 import { generateKeyPairSync } from "node:crypto";
 import type { AdmissionRequest } from "../../core/admission/request.ts";
 import { type WorkloadKind, workloadKind } from "../../core/admission/workload.ts";
-import { compilePolicy, type SecretLookup } from "../../core/policy/compile.ts";
+import { compilePolicy } from "../../core/policy/compile.ts";
+import type { CompileSources } from "../../core/policy/sources.ts";
 import type { CompiledPolicy } from "../../core/policy/types.ts";
 import type { ClusterImagePolicyObject, ClusterImagePolicySpec } from "../../crds/types.ts";
 
@@ -9,17 +10,26 @@ export const PEM = generateKeyPairSync("ec", { namedCurve: "P-256" })
   .publicKey.export({ type: "spki", format: "pem" })
   .toString();
 export const DIGEST = `sha256:${"a".repeat(64)}` as const;
-const noSecrets: SecretLookup = () => undefined;
+
+/** Sources in which there is nothing, but for what is given. */
+export function sources(some: Partial<CompileSources> = {}): CompileSources {
+  const nothing = () => undefined;
+  return { secrets: nothing, configMaps: nothing, resolved: nothing, trustedRoot: nothing, ...some };
+}
 
 /** A compiled policy, named p. */
-export function policy(spec: ClusterImagePolicySpec, secrets = noSecrets, metadata: object = {}): CompiledPolicy {
+export function policy(
+  spec: ClusterImagePolicySpec,
+  some: Partial<CompileSources> = {},
+  metadata: object = {},
+): CompiledPolicy {
   const object = {
     apiVersion: "policy.sigstore.dev/v1alpha1",
     kind: "ClusterImagePolicy",
     metadata: { name: "p", uid: "uid-p", generation: 1, resourceVersion: "7", creationTimestamp: "", ...metadata },
     spec,
   } as ClusterImagePolicyObject;
-  return compilePolicy(object, secrets);
+  return compilePolicy(object, sources(some));
 }
 
 /** A policy that asks for `PEM` on ghcr.io. */

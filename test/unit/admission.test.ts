@@ -73,7 +73,7 @@ describe("concluding an admission", () => {
 
   it("names policy, field, image and reason", () => {
     const { errors } = concludeAdmission([{ task, digest: DIGEST, verdicts: [failed] }], [], CONFIG, false);
-    expect(errors).to.equal(`failed policy: p: spec.containers[0].image\nghcr.io/a/b@${DIGEST} no signatures found`);
+    expect(errors).to.equal(`failed policy: p: spec.containers[0].image\nghcr.io/a/b:v1@${DIGEST} no signatures found`);
   });
 
   it("warns where the policy says so, and denies where another does not", () => {
@@ -102,7 +102,7 @@ describe("concluding an admission", () => {
   }
 
   it("insists on a digest where one was verified", () => {
-    const passed = { policy: keyed, verdict: { kind: "pass", facts: {} } as const };
+    const passed = { policy: keyed, verdict: { kind: "pass", matches: {} } as const };
     expect(concludeAdmission([{ task, digest: DIGEST, verdicts: [passed] }], [], CONFIG, true).errors).to.equal(
       "invalid value: ghcr.io/a/b:v1 must be an image digest: spec.containers[0].image",
     );
@@ -191,6 +191,31 @@ describe("config-policy-controller", () => {
       expect(readConfig({ "dev.chainguard.enable-cip-cache": value }).config.cacheEnabled).to.equal(false);
     });
   }
+
+  it("reads what policy-controller reads as it does", () => {
+    const empty = (text: string) => readConfig({ "fail-on-empty-authorities": text });
+    for (const text of ["false", "0", "f", "F", "FALSE", "False"])
+      expect(empty(text))
+        .to.deep.include({ problems: [] })
+        .and.to.have.nested.property("config.failOnEmptyAuthorities", false);
+    for (const text of ["true", "1", "T"]) expect(empty(text).config.failOnEmptyAuthorities).to.equal(true);
+    expect(empty("no").config.failOnEmptyAuthorities).to.equal(true);
+    expect(empty("no").problems).to.deep.equal([
+      'fail-on-empty-authorities: "no" is neither true nor false; true is used',
+    ]);
+  });
+
+  it("takes enable-oci11, which is always on, and says so to who would turn it off", () => {
+    expect(readConfig({ "enable-oci11": "true" }).problems).to.deep.equal([]);
+    expect(readConfig({ "enable-oci11": "false" }).problems.join()).to.include("has no effect");
+  });
+
+  it("names what is no setting, but for the example that comes with it", () => {
+    expect(readConfig({ _example: "no-match-policy: allow" }).problems).to.deep.equal([]);
+    expect(readConfig({ "no-match-polcy": "allow" }).problems).to.deep.equal([
+      "no-match-polcy: there is no such setting",
+    ]);
+  });
 
   it("names what it cannot read, and uses the default", () => {
     const { config, problems } = readConfig({

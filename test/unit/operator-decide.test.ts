@@ -1,10 +1,9 @@
 import { expect } from "chai";
 import { findCondition } from "../../core/conditions.ts";
-import type { CacheRuleObject, ClusterImagePolicyObject } from "../../crds/index.ts";
+import type { CacheRuleObject } from "../../crds/index.ts";
 import { planRules, type RuleVerdict } from "../../operator/cacherule/acceptance.ts";
 import { decideDeletingStatus, decideRuleStatus, type RuleFacts } from "../../operator/cacherule/decide.ts";
-import { decidePolicyStatus } from "../../operator/clusterimagepolicy/decide.ts";
-import { parsePoliciesPage, parseRulesPage } from "../../operator/pages/documents.ts";
+import { parseRulesPage } from "../../operator/pages/documents.ts";
 import { readyEndpoints } from "../../operator/pages/endpoints.ts";
 import { servedByAll, servedByNone } from "../../operator/providers/incluster.ts";
 import type { RuleObservation } from "../../operator/providers/provider.ts";
@@ -333,44 +332,5 @@ describe("what replicas say", () => {
       "http://[fd00::4]:9090",
       "http://10.0.0.5:8080",
     ]);
-  });
-});
-
-describe("the status of a policy", () => {
-  const policy = {
-    apiVersion: "policy.sigstore.dev/v1alpha1",
-    kind: "ClusterImagePolicy",
-    metadata: { name: "p", uid: "u", generation: 2, resourceVersion: "1", creationTimestamp: "2029-12-31T00:00:00Z" },
-    spec: {},
-  } as ClusterImagePolicyObject;
-  const page = (entry?: object) => ({
-    endpoint: "pod-1",
-    page: parsePoliciesPage({ policies: entry === undefined ? {} : { u: entry } }),
-  });
-  const ready = (answers: Parameters<typeof decidePolicyStatus>[1]) => {
-    const condition = findCondition(decidePolicyStatus(policy, answers, NOW).conditions as never, "Ready");
-    return `${condition?.status} ${condition?.reason}`;
-  };
-
-  it("is Ready only when every replica enforces this generation", () => {
-    const loaded = page({ name: "p", generation: 2, hash: "h" });
-    expect(ready([loaded, loaded])).to.equal("True Enforced");
-    expect(ready([loaded, page({ generation: 1 })])).to.equal("False WaitingForWebhooks");
-    expect(ready([loaded, page()])).to.equal("False WaitingForWebhooks");
-    expect(ready([loaded, { endpoint: "pod-2", problem: "timeout" }])).to.equal("False WaitingForWebhooks");
-    expect(ready([])).to.equal("False WaitingForWebhooks");
-  });
-
-  it("says a problem that any replica has with this generation, and not one with another", () => {
-    expect(ready([page({ generation: 2 }), page({ generation: 2, problem: "no key" })])).to.equal(
-      "False CompileFailed",
-    );
-    expect(ready([page({ generation: 1, problem: "no key" })])).to.equal("False WaitingForWebhooks");
-  });
-
-  it("does not change with time alone", () => {
-    const answers = [page({ generation: 2 })];
-    const once = { ...policy, status: decidePolicyStatus(policy, answers, NOW) };
-    expect(sameStatus(once.status, decidePolicyStatus(once, answers, LATER))).to.equal(true);
   });
 });

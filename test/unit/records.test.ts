@@ -15,7 +15,7 @@ describe("records in use", () => {
     policyHash: keyed.hash,
     issued: 990,
     expires: 1_500,
-    authorities: { k: [{ id: "1" }] },
+    authorities: { k: { signatures: [{ id: "1" }] } },
   };
   const image = { reference: parseReference("ghcr.io/a/b:v1"), digest: DIGEST };
   const sealed = (more: Partial<SealedRecords> = {}): SealedRecords => ({
@@ -58,7 +58,10 @@ describe("records in use", () => {
   it("are dropped, largest first, until they fit", () => {
     const small = [`ghcr.io/a/b@${DIGEST}`, new Map([[keyed.uid, record]])] as const;
     const ids = Array.from({ length: 600 }, (_, index) => ({ id: String(index).padStart(64, "0") }));
-    const large = [`ghcr.io/z/z@${DIGEST}`, new Map([[keyed.uid, { ...record, authorities: { k: ids } }]])] as const;
+    const large = [
+      `ghcr.io/z/z@${DIGEST}`,
+      new Map([[keyed.uid, { ...record, authorities: { k: { signatures: ids } } }]]),
+    ] as const;
     const both = sealed({ records: new Map([small, large]) });
     const fitted = fitRecords(both, 0);
     expect([...(fitted?.records.keys() ?? [])]).to.deep.equal([small[0]]);

@@ -25,7 +25,7 @@ const RECORDS: SealedRecords = {
             policyHash: "ab".repeat(32),
             issued: NOW.getTime() / 1000,
             expires: NOW.getTime() / 1000 + 3600,
-            authorities: { "authority-0": [{ id: "cd".repeat(32) }] },
+            authorities: { "authority-0": { signatures: [{ id: "cd".repeat(32) }] } },
           },
         ],
       ]),
@@ -147,7 +147,7 @@ describe("records", () => {
   it("are read only in the form that they are written", () => {
     expect(readRecords(writeRecords(RECORDS))).to.deep.equal(RECORDS);
     const spoiled = [
-      writeRecords(RECORDS).replace('version: "1"', 'version: "2"'),
+      writeRecords(RECORDS).replace('version: "2"', 'version: "1"'),
       writeRecords(RECORDS).replace(/ {6}policy: .*\n/, ""),
       "records: [",
       "a: &a [*a]",

@@ -2,36 +2,64 @@ import { expect } from "chai";
 import { WORKLOAD_KINDS } from "../../core/admission/workload.ts";
 import { webhookConfigurations } from "../../core/webhookconfig/desired.ts";
 import { hasDrifted, trusts } from "../../core/webhookconfig/drift.ts";
+import { OPT_IN, readScope } from "../../core/webhookconfig/scope.ts";
 
-const INPUT = { servicePort: 443, namespace: "cosign-system", caBundle: "PEM-A\n", namespaceUid: "uid-ns" };
-const [mutating, validating, policies] = webhookConfigurations(INPUT);
-if (mutating === undefined || validating === undefined || policies === undefined)
-  throw new Error("three configurations expected");
+const INPUT = {
+  servicePort: 443,
+  namespace: "cosign-system",
+  caBundle: "PEM-A\n",
+  namespaceUid: "uid-ns",
+  scope: OPT_IN,
+};
+const [mutating, validating, defaulting, policies, ...others] = webhookConfigurations(INPUT);
+if (mutating === undefined || validating === undefined || defaulting === undefined || policies === undefined)
+  throw new Error("four configurations expected");
 
 // biome-ignore lint/suspicious/noExplicitAny: tests look into plain JSON
 const hook = (configuration: { webhooks: readonly object[] }): any => configuration.webhooks[0];
 
 describe("webhook configurations", () => {
   it("have the names and paths that users of policy-controller know", () => {
-    expect([mutating, validating, policies].map(({ kind, metadata }) => `${kind} ${metadata.name}`)).to.deep.equal([
+    expect(others).to.deep.equal([]);
+    const all = [mutating, validating, defaulting, policies];
+    expect(all.map(({ kind, metadata }) => `${kind} ${metadata.name}`)).to.deep.equal([
       "MutatingWebhookConfiguration policy.sigstore.dev",
       "ValidatingWebhookConfiguration policy.sigstore.dev",
+      "MutatingWebhookConfiguration defaulting.clusterimagepolicy.sigstore.dev",
       "ValidatingWebhookConfiguration validating.clusterimagepolicy.sigstore.dev",
     ]);
-    expect([mutating, validating, policies].map((one) => hook(one).clientConfig.service)).to.deep.equal([
+    expect(all.map((one) => hook(one).clientConfig.service)).to.deep.equal([
       { namespace: "cosign-system", name: "webhook", path: "/mutations", port: 443 },
       { namespace: "cosign-system", name: "webhook", path: "/validations", port: 443 },
+      { namespace: "cosign-system", name: "webhook", path: "/defaulting", port: 443 },
       { namespace: "cosign-system", name: "webhook", path: "/validating", port: 443 },
     ]);
   });
 
   it("fail closed, without side effects", () => {
-    for (const one of [mutating, validating, policies]) {
+    for (const one of [mutating, validating, defaulting, policies]) {
       expect(hook(one)).to.include({ failurePolicy: "Fail", sideEffects: "None", matchPolicy: "Equivalent" });
     }
     expect(hook(mutating)).to.include({ timeoutSeconds: 25, reinvocationPolicy: "IfNeeded" });
     expect(hook(validating)).to.include({ timeoutSeconds: 25 }).and.not.have.property("reinvocationPolicy");
-    expect(hook(policies)).to.include({ timeoutSeconds: 10 });
+    for (const one of [defaulting, policies]) expect(hook(one)).to.include({ timeoutSeconds: 10 });
+    // Defaults do not depend on what others write.
+    expect(hook(defaulting)).to.include({ reinvocationPolicy: "Never" });
+  });
+
+  it("ask about policies of both versions and trust roots, in every scope", () => {
+    for (const one of [defaulting, policies]) {
+      expect(hook(one).rules).to.deep.equal([
+        {
+          apiGroups: ["policy.sigstore.dev"],
+          apiVersions: ["v1alpha1", "v1beta1"],
+          operations: ["CREATE", "UPDATE"],
+          resources: ["clusterimagepolicies", "trustroots"],
+          scope: "Cluster",
+        },
+      ]);
+      expect(hook(one).namespaceSelector).to.deep.equal({});
+    }
   });
 
   it("cover every workload kind and its subresources, at creation and update, in both phases", () => {
@@ -55,7 +83,26 @@ describe("webhook configurations", () => {
         { key: "kubernetes.io/metadata.name", operator: "NotIn", values: ["cosign-system", "kube-system"] },
       ]);
     }
-    expect(hook(policies).namespaceSelector).to.deep.equal({});
+  });
+
+  it("look at all others too where the whole cluster is in scope, but for those that opted out and those excluded", () => {
+    const scope = readScope("cluster", "monitoring, kube-system,,istio-system");
+    if (typeof scope === "string") throw new Error(scope);
+    const [everywhere] = webhookConfigurations({ ...INPUT, scope });
+    expect(hook(everywhere ?? mutating).namespaceSelector.matchExpressions).to.deep.equal([
+      { key: "policy.sigstore.dev/include", operator: "NotIn", values: ["false"] },
+      {
+        key: "kubernetes.io/metadata.name",
+        operator: "NotIn",
+        values: ["cosign-system", "kube-system", "monitoring", "istio-system"],
+      },
+    ]);
+  });
+
+  it("take no scope that they do not know", () => {
+    expect(readScope("opt-in", "")).to.deep.equal(OPT_IN);
+    expect(readScope("Cluster", "")).to.equal('"Cluster" is neither opt-in nor cluster');
+    expect(readScope("cluster", "a,B")).to.equal('"B" is no name of a namespace');
   });
 
   it("take a kind more from the table", () => {

@@ -26,15 +26,15 @@ export interface IClusterImagePolicy {
      */
     "match"?: Array<{
       /**
-       * The API group, exactly; empty for the core group.
+       * The API group; empty for the core group, absent or \* for any.
        */
       "group"?: string;
       /**
-       * The API version, or \* for any.
+       * The API version; absent or \* for any.
        */
       "version"?: string;
       /**
-       * The resource, in the plural: pods, deployments, replicasets, statefulsets, daemonsets, jobs or cronjobs.
+       * The resource, in the plural: pods, deployments, replicasets, statefulsets, daemonsets, jobs or cronjobs; absent for any.
        */
       "resource"?: string;
       /**
@@ -71,7 +71,7 @@ export interface IClusterImagePolicy {
      */
     "authorities"?: Array<{
       /**
-       * The name by which the policy's CUE or Rego knows this authority. Absent, authority-<index>.
+       * The name by which the policy's CUE, Rego or CEL knows this authority. Absent, authority-<index>.
        */
       "name"?: string;
       /**
@@ -234,7 +234,7 @@ export interface IClusterImagePolicy {
        */
       "attestations"?: Array<{
         /**
-         * The name by which the policy's CUE or Rego knows this attestation.
+         * The name by which the policy's CUE, Rego or CEL knows this attestation.
          */
         "name"?: string;
         /**
@@ -246,7 +246,7 @@ export interface IClusterImagePolicy {
          */
         "policy"?: {
           /**
-           * The language, cue or rego.
+           * The language, cue, rego or cel.
            */
           "type"?: string;
           /**
@@ -311,7 +311,7 @@ export interface IClusterImagePolicy {
      */
     "policy"?: {
       /**
-       * The language, cue or rego.
+       * The language, cue, rego or cel.
        */
       "type"?: string;
       /**
@@ -379,7 +379,7 @@ export interface IClusterImagePolicy {
      */
     "observedGeneration"?: number;
     /**
-     * KeysInlined: the keys that the policy names were read. PoliciesInlined: so were its CUE and Rego. ConfigMapUpdated: the webhooks have been given the result. Ready: every webhook replica enforces this generation.
+     * KeysInlined: the keys that the policy names were read. PoliciesInlined: so were its CUE, Rego and CEL. ConfigMapUpdated: the webhooks have been given the result. Ready: every webhook replica enforces this generation.
      */
     "conditions"?: Array<{
       /**
