@@ -6,7 +6,6 @@ import {
   type RegistryClientOptions,
 } from "../../adapters/registry/client.ts";
 import { RegistryError, type RegistryErrorCode } from "../../adapters/registry/errors.ts";
-import { createKeyVerifier } from "../../adapters/sigstore/verifier.ts";
 import { type Digest, parseReference } from "../../core/image/reference.ts";
 import type { AuthorityOutcome } from "../../core/policy/types.ts";
 import { ANONYMOUS } from "../../core/registry/keychain.ts";
@@ -25,6 +24,7 @@ import {
 } from "../support/fake-registry.ts";
 import { generatePem } from "../support/keys.ts";
 import { selfSigned } from "../support/self-signed.ts";
+import { keyAuthority, verifierOf } from "../support/verifying.ts";
 
 const MANIFEST = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: OCI_MANIFEST, layers: [] }));
 const sha256 = (bytes: Buffer): Digest => `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
@@ -305,19 +305,11 @@ describe("a hostile or broken registry (a fake one)", () => {
 
   describe("asked for signatures", () => {
     const keys = [generatePem("P-256").publicKey];
-    const authority = {
-      kind: "key",
-      name: "authority-0",
-      index: 0,
-      keys,
-      hashAlgorithm: "sha256",
-      source: { pullSecrets: [] },
-    } as const;
+    const authority = keyAuthority(keys);
 
     async function verify(registry: FakeRegistry, ms = 1_500): Promise<AuthorityOutcome> {
-      const verifyKeyAuthority = createKeyVerifier({ registry: client() });
       const reference = parseReference(`${registry.host}/team/app@${DIGEST}`);
-      return verifyKeyAuthority({ reference, digest: DIGEST }, authority, ANONYMOUS, within(ms));
+      return verifierOf(client())({ reference, digest: DIGEST }, authority, ANONYMOUS, within(ms));
     }
 
     for (const [what, answering] of [
@@ -356,7 +348,7 @@ describe("a hostile or broken registry (a fake one)", () => {
       });
       globalThis.gc?.();
       const before = process.memoryUsage().rss;
-      const outcome = await verify(registry);
+      const outcome = await verify(registry, 10_000);
       expect(outcome.kind).to.equal("undecided");
       expect(outcome).to.have.property("message").that.contains("of 5001 different signed payloads");
       expect(registry.requests.length).to.be.below(50);

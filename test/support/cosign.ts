@@ -78,10 +78,23 @@ export class Cosign {
   }
 
   /** Attests `predicate` about an image. */
-  async attest(image: string, { key }: KeyPair, predicateType: string, predicate: object): Promise<void> {
-    const file = join(this.#dir, "predicate.json");
-    writeFileSync(file, JSON.stringify(predicate));
-    await this.run("attest", "--key", key, ...OFFLINE, "--type", predicateType, "--predicate", file, image);
+  async attest(
+    image: string,
+    { key }: KeyPair,
+    predicateType: string,
+    predicate: object,
+    form: Exclude<SignatureForm, "referrer"> = "bundle",
+  ): Promise<void> {
+    const file = this.file("predicate.json", JSON.stringify(predicate));
+    const type = ["--type", predicateType, "--predicate", file];
+    await this.run("attest", "--key", key, ...OFFLINE, ...FORM_FLAGS[form], ...type, image);
+  }
+
+  /** Writes a file where cosign can read it; gives its path. */
+  file(name: string, content: string): string {
+    const path = join(this.#dir, name);
+    writeFileSync(path, content);
+    return path;
   }
 
   dispose(): void {

@@ -8,12 +8,14 @@ export interface PemPair {
   readonly signer: KeyObject;
 }
 
-export type KeyKind = "P-256" | "P-384" | "P-521" | "rsa" | "rsa-pss" | "ed25519";
+export type KeyKind = "P-256" | "P-384" | "P-521" | "rsa" | "rsa-4096" | "rsa-pss" | "ed25519";
 
 function generate(kind: KeyKind): { privateKey: KeyObject; publicKey: KeyObject } {
   switch (kind) {
     case "rsa":
       return generateKeyPairSync("rsa", { modulusLength: 2048 });
+    case "rsa-4096":
+      return generateKeyPairSync("rsa", { modulusLength: 4096 });
     case "rsa-pss":
       return generateKeyPairSync("rsa-pss", { modulusLength: 2048 });
     case "ed25519":
