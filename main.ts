@@ -1,7 +1,7 @@
 import { VERSION } from "./adapters/version.ts";
 import { messageOf } from "./core/errors.ts";
 
-type Run = (env: NodeJS.ProcessEnv, signal: AbortSignal) => Promise<void>;
+type Run = (env: NodeJS.ProcessEnv, signal: AbortSignal, argv: readonly string[]) => Promise<void>;
 
 // Each part is loaded only when it is the one that runs.
 const PARTS: Readonly<Record<string, () => Promise<{ readonly run: Run }>>> = {
@@ -37,7 +37,7 @@ async function main(argument: string | undefined): Promise<void> {
   process.on("unhandledRejection", (reason) => die("unhandled rejection, ending", reason));
   process.on("uncaughtException", (error) => die("uncaught exception, ending", error));
   const { run } = await load();
-  await run(process.env, stop.signal);
+  await run(process.env, stop.signal, process.argv.slice(3));
 }
 
 main(process.argv[2]).then(

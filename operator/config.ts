@@ -1,5 +1,8 @@
+import type { KmsSettings } from "../adapters/kms/client.ts";
 import { parseDuration } from "../core/admission/config.ts";
 import { DomainError } from "../core/errors.ts";
+import { type EnforcementScope, OPT_IN, readScope } from "../core/webhookconfig/scope.ts";
+import { readKmsSettings } from "./kms/config.ts";
 
 /** How one operator process is set up. */
 export interface OperatorConfig {
@@ -10,6 +13,8 @@ export interface OperatorConfig {
   readonly pagesPort: number;
   /** Port of the Service in front of the webhooks: 443, unless they run outside the cluster. */
   readonly webhookServicePort: number;
+  /** The namespaces whose workloads are verified (`ENFORCEMENT`, `EXCLUDED_NAMESPACES`). */
+  readonly enforcement: EnforcementScope;
   readonly logLevel: string;
   readonly distributionImage: string;
   /** Set when the operator runs as no Pod whose image could be read. */
@@ -22,6 +27,8 @@ export interface OperatorConfig {
   readonly rotateSealKeysSeconds: number;
   readonly keepSealKeysSeconds: number;
   readonly leaseDurationMs: number;
+  /** How key management services are reached. It may hold a token: it is not to be logged. */
+  readonly kms: KmsSettings;
 }
 
 const DAY = 86_400;
@@ -45,6 +52,8 @@ export function readOperatorConfig(env: NodeJS.ProcessEnv): OperatorConfig {
   const namespace = text("SYSTEM_NAMESPACE", "cosign-system");
   if (!/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(namespace))
     problems.push(`SYSTEM_NAMESPACE="${namespace}" is no namespace`);
+  const scope = readScope(text("ENFORCEMENT", "opt-in"), text("EXCLUDED_NAMESPACES", ""));
+  if (typeof scope === "string") problems.push(`ENFORCEMENT, EXCLUDED_NAMESPACES: ${scope}`);
   const gatewayImage = text("GATEWAY_IMAGE", "");
   const podName = text("POD_NAME", "");
   if (podName === "" && gatewayImage === "")
@@ -55,6 +64,7 @@ export function readOperatorConfig(env: NodeJS.ProcessEnv): OperatorConfig {
     statusPort: port("STATUS_PORT", 9090),
     pagesPort: port("STATUS_PAGES_PORT", 9090),
     webhookServicePort: port("WEBHOOK_SERVICE_PORT", 443),
+    enforcement: typeof scope === "string" ? OPT_IN : scope,
     logLevel: text("LOG_LEVEL", "info"),
     distributionImage: text("DISTRIBUTION_IMAGE", "docker.io/library/registry:3.1.2"),
     ...(gatewayImage !== "" && { gatewayImage }),
@@ -64,6 +74,7 @@ export function readOperatorConfig(env: NodeJS.ProcessEnv): OperatorConfig {
     rotateSealKeysSeconds: seconds("SEAL_KEY_ROTATION", "30d", 60),
     keepSealKeysSeconds: seconds("SEAL_KEY_RETENTION", `${31 * 24}h`, DAY + 3600),
     leaseDurationMs: seconds("LEASE_DURATION", "15s", 3) * 1000,
+    kms: readKmsSettings(env, problems),
   };
   if (problems.length > 0)
     throw new DomainError("CONFIG_INVALID", `operator configuration: ${problems.join("; ")}`, { terminal: true });

@@ -1,15 +1,19 @@
 import type { Clock } from "../adapters/clock.ts";
 import type { KubeClient } from "../adapters/kube/types.ts";
 import type { Log } from "../adapters/telemetry/log.ts";
+import { TrustRootResolver } from "../adapters/trust/resolve.ts";
 import type { Installation, Upstream } from "../core/cacheregistry/types.ts";
 import { DEFAULT_CERTIFICATE_RULE } from "../core/certificates/decide.ts";
 import { cacheRegistryReconciler } from "./cacheregistry/reconciler.ts";
 import { Plans } from "./cacherule/plans.ts";
 import { cacheRuleReconciler } from "./cacherule/reconciler.ts";
 import { certificateReconciler } from "./certificates/reconciler.ts";
+import type { Sources } from "./clusterimagepolicy/fetching.ts";
 import { clusterImagePolicyReconciler } from "./clusterimagepolicy/reconciler.ts";
+import { policyResolutionReconciler } from "./clusterimagepolicy/resolution.ts";
 import type { OperatorConfig } from "./config.ts";
 import type { Events } from "./events.ts";
+import type { OperatorFlags } from "./flags.ts";
 import { parsePoliciesPage, parseRulesPage, type RulesPage } from "./pages/documents.ts";
 import type { FetchPage } from "./pages/fetch.ts";
 import { StatusPages } from "./pages/poll.ts";
@@ -22,6 +26,9 @@ import type { RuntimeMetrics } from "./runtime/metrics.ts";
 import { WorkQueue } from "./runtime/workqueue.ts";
 import { sealKeyReconciler } from "./sealkeys/reconciler.ts";
 import { connectTriggers, type Queues, upstreamChanged } from "./triggers.ts";
+import { publicGoodReconciler } from "./trustroot/publicgood.ts";
+import { trustRootReconciler } from "./trustroot/reconciler.ts";
+import type { PublicGoodSource } from "./trustroot/source.ts";
 import { webhookConfigurationReconciler } from "./webhookconfigurations/reconciler.ts";
 import type { World } from "./world.ts";
 
@@ -29,6 +36,10 @@ import type { World } from "./world.ts";
 export interface Surroundings {
   readonly client: KubeClient;
   readonly config: OperatorConfig;
+  readonly flags: OperatorFlags;
+  readonly publicGood: PublicGoodSource;
+  /** Where what policies need from outside the cluster comes from. */
+  readonly sources: Sources;
   readonly installation: Installation;
   readonly world: World;
   readonly events: Events;
@@ -53,6 +64,7 @@ function gatewayPages(fetchPage: FetchPage, clock: Clock) {
 function reconcilers(surroundings: Surroundings, queues: Queues, signal: AbortSignal) {
   const { client, config, installation, world, events, fetchPage, clock, log } = surroundings;
   const { namespace, pagesPort: statusPort, healthyMs, unhealthyMs, pendingMs } = config;
+  const resyncMs = surroundings.flags.trustRootResyncMs;
   const { rules, registries, secrets, deployments, endpointSlices, policies } = world;
   const pagesOf = gatewayPages(fetchPage, clock);
   const onChange = ({ host }: Upstream) => upstreamChanged(world, queues, host);
@@ -79,15 +91,47 @@ function reconcilers(surroundings: Surroundings, queues: Queues, signal: AbortSi
       managed: () => world.managed(),
     }),
     rules: cacheRuleReconciler({ ...common, plans, rules, registries, providers, health }),
-    policies: clusterImagePolicyReconciler({ ...common, policies, endpointSlices, statusPort, pages: policyPages }),
+    policies: clusterImagePolicyReconciler({
+      ...common,
+      policies,
+      resolutions: world.resolutions,
+      endpointSlices,
+      statusPort,
+      pages: policyPages,
+    }),
+    resolutions: policyResolutionReconciler({
+      ...common,
+      policies,
+      resolutions: world.resolutions,
+      sources: surroundings.sources,
+      policyResyncMs: surroundings.flags.policyResyncMs,
+    }),
     certificates: certificateReconciler({
       ...common,
       configurations,
       configurationCount: world.configurations.length,
       rule: DEFAULT_CERTIFICATE_RULE,
     }),
-    webhooks: webhookConfigurationReconciler({ ...common, servicePort: config.webhookServicePort, configurations }),
+    webhooks: webhookConfigurationReconciler({
+      ...common,
+      servicePort: config.webhookServicePort,
+      scope: config.enforcement,
+      configurations,
+    }),
     sealKeys: sealKeyReconciler({ ...common, rule: sealRule }),
+    trustRoots: trustRootReconciler({
+      ...common,
+      resyncMs,
+      trustRoots: world.trustRoots,
+      configMaps: world.sigstoreKeys,
+      resolver: new TrustRootResolver(),
+    }),
+    publicGood: publicGoodReconciler({
+      ...common,
+      resyncMs,
+      configMaps: world.publicGoodRoot,
+      source: surroundings.publicGood,
+    }),
   };
 }
 
@@ -102,8 +146,21 @@ export async function runControllers(surroundings: Surroundings, signal: AbortSi
     certificates: queue("certificates"),
     webhooks: queue("webhookconfigurations"),
     sealKeys: queue("sealkeys"),
+    trustRoots: queue("trustroot"),
+    publicGood: queue("publicgoodroot"),
+    resolutions: queue("policyresolution"),
   };
-  const workers = { registries: 2, rules: 4, policies: 2, certificates: 1, webhooks: 1, sealKeys: 1 } as const;
+  const workers = {
+    registries: 2,
+    rules: 4,
+    policies: 2,
+    certificates: 1,
+    webhooks: 1,
+    sealKeys: 1,
+    trustRoots: 4,
+    publicGood: 1,
+    resolutions: 4,
+  } as const;
   const all = reconcilers(surroundings, queues, signal);
   const names = Object.keys(queues) as readonly (keyof typeof queues)[];
   const running = names.map((name) =>

@@ -11,7 +11,11 @@ const EXPECTED: readonly string[] = [
   REASON.Deleting,
   REASON.WaitingForWebhooks,
   REASON.GatewayNotReady,
+  REASON.UpdatingConfigMap,
 ];
+
+/** What works, but not as it should. */
+const MAKESHIFT: readonly string[] = [REASON.ServingFromCache, REASON.LastGood];
 
 /** Notes a change of the condition Ready: its status or its reason. At rest nothing is noted. */
 export function noteReadiness(
@@ -28,7 +32,7 @@ export function noteReadiness(
     (then?.status === now.status && then.reason === now.reason)
   )
     return;
-  const isGood = (now.status === "True" && now.reason !== REASON.ServingFromCache) || EXPECTED.includes(now.reason);
+  const isGood = (now.status === "True" && !MAKESHIFT.includes(now.reason)) || EXPECTED.includes(now.reason);
   events.record({
     regarding: object,
     type: isGood ? "Normal" : "Warning",

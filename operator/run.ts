@@ -2,26 +2,32 @@ import { randomUUID } from "node:crypto";
 import { systemClock } from "../adapters/clock.ts";
 import { aborted } from "../adapters/deadline.ts";
 import { type Check, startStatusServer } from "../adapters/http/status.ts";
+import { createKms } from "../adapters/kms/client.ts";
 import { loadAccess } from "../adapters/kube/access.ts";
 import { connect } from "../adapters/kube/client.ts";
 import { EventRecorder } from "../adapters/kube/events.ts";
 import { runAsLeader } from "../adapters/kube/lease.ts";
 import { KubeMetrics } from "../adapters/kube/metrics.ts";
+import { RemoteDocuments } from "../adapters/remote/documents.ts";
 import { createLog } from "../adapters/telemetry/log.ts";
 import { createRegistry } from "../adapters/telemetry/metrics.ts";
 import { VERSION } from "../adapters/version.ts";
 import { readOperatorConfig } from "./config.ts";
 import { runControllers } from "./controllers.ts";
+import { parseOperatorFlags } from "./flags.ts";
 import { readInstallation } from "./installation.ts";
 import { pageReader } from "./pages/fetch.ts";
 import { RuntimeMetrics } from "./runtime/metrics.ts";
+import { publicGoodSource } from "./trustroot/source.ts";
 import { World } from "./world.ts";
 
 const LEASE = "entrepot-operator";
 
-/** Runs the operator until `signal` aborts: waits for the lease, then reconciles. Rejects when it can't start or loses the lease. */
-export async function run(env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<void> {
+/** Runs the operator (`argv`: its flags) until `signal` aborts: waits for the lease, then reconciles. Rejects when it can't start or loses the lease. */
+export async function run(env: NodeJS.ProcessEnv, signal: AbortSignal, argv: readonly string[] = []): Promise<void> {
   const config = readOperatorConfig(env);
+  const flags = parseOperatorFlags(argv);
+  const publicGood = publicGoodSource(flags);
   const { namespace, podName } = config;
   const log = createLog("operator", config.logLevel);
   const telemetry = createRegistry("operator", VERSION);
@@ -31,6 +37,8 @@ export async function run(env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<
   const world = new World({ client, namespace, metrics: kubeMetrics, log });
   const events = new EventRecorder({ client, controller: "entrepot.dev/operator", instance: podName, log });
   const pages = pageReader();
+  const documents = new RemoteDocuments({ clock: systemClock });
+  const sources = { publicKey: createKms(config.kms), documents };
   const ready = new Map<string, Check>([
     ["informers", () => (world.unsynced().length === 0 ? undefined : `not loaded yet: ${world.unsynced().join(", ")}`)],
     ["running", () => (signal.aborted ? "the process is ending" : undefined)],
@@ -47,7 +55,20 @@ export async function run(env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<
     if (leading.aborted) return;
     const fetchPage = pages.fetch;
     await runControllers(
-      { client, config, installation, world, events, fetchPage, metrics, clock: systemClock, log },
+      {
+        client,
+        config,
+        flags,
+        publicGood,
+        sources,
+        installation,
+        world,
+        events,
+        fetchPage,
+        metrics,
+        clock: systemClock,
+        log,
+      },
       leading,
     );
   };
@@ -59,7 +80,7 @@ export async function run(env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<
   } finally {
     stopWorld.abort();
     await Promise.all([watching, events.flush()]);
-    await Promise.all([pages.close(), client.close(), status.close()]);
+    await Promise.all([pages.close(), documents.close(), client.close(), status.close()]);
     log.info("operator ended");
   }
 }

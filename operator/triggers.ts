@@ -6,16 +6,26 @@ import { WEBHOOK_SERVICE } from "../core/webhookconfig/desired.ts";
 import { type CacheRuleObject, CONDITION } from "../crds/index.ts";
 import { CERTIFICATES_SECRET } from "./certificates/reconciler.ts";
 import { specChanged } from "./changes.ts";
+import { ownerOf as policyOf } from "./clusterimagepolicy/configmap.ts";
 import { SERVICE_NAME_LABEL } from "./pages/endpoints.ts";
 import type { DeploymentObject, SecretObject } from "./resources.ts";
 import type { WorkQueue } from "./runtime/workqueue.ts";
 import { SEAL_KEYS_SECRET } from "./sealkeys/reconciler.ts";
+import { connectTrustTriggers } from "./trustroot/triggers.ts";
 import type { World } from "./world.ts";
 
 /** One queue per reconciler. Those of singletons take any key. */
 export type Queues = Readonly<
   Record<
-    "registries" | "rules" | "policies" | "certificates" | "webhooks" | "sealKeys",
+    | "registries"
+    | "rules"
+    | "policies"
+    | "certificates"
+    | "webhooks"
+    | "sealKeys"
+    | "trustRoots"
+    | "publicGood"
+    | "resolutions",
     Pick<WorkQueue, "add" | "addAfter">
   >
 >;
@@ -73,8 +83,8 @@ export function connectTriggers(world: World, queues: Queues): void {
     if (name === SEAL_KEYS_SECRET) queues.sealKeys.add(SINGLETON);
     if (owner !== undefined) return queues.registries.add(owner);
     for (const { metadata, spec } of world.policies.list()) {
-      if (spec?.authorities?.some(({ key }) => key?.secretRef?.name === name))
-        queues.policies.addAfter(metadata.name, COMPILE_MS);
+      const keys = spec?.authorities?.flatMap(({ key, keyless }) => [key, keyless?.["ca-cert"]]) ?? [];
+      if (keys.some((key) => key?.secretRef?.name === name)) queues.policies.addAfter(metadata.name, COMPILE_MS);
     }
     for (const { metadata, spec } of world.registries.list()) {
       if (!spec.upstreams?.some(({ credentials }) => credentials?.secretRef?.name === name)) continue;
@@ -106,7 +116,17 @@ export function connectTriggers(world: World, queues: Queues): void {
       if (service === gatewayName(metadata.name)) rulesOf(metadata.name);
   });
 
-  world.policies.subscribe(({ key }) => queues.policies.add(key));
+  world.policies.subscribe((change) => {
+    queues.policies.add(change.key);
+    if (specChanged(change)) queues.resolutions.add(change.key);
+  });
+
+  world.resolutions.subscribe(({ before, after }) => {
+    const policy = policyOf(after ?? before);
+    if (policy === undefined) return;
+    queues.resolutions.add(policy);
+    queues.policies.addAfter(policy, COMPILE_MS);
+  });
 
   for (const informer of world.configurations) {
     informer.subscribe(() => {
@@ -114,6 +134,8 @@ export function connectTriggers(world: World, queues: Queues): void {
       queues.certificates.add(SINGLETON);
     });
   }
+
+  connectTrustTriggers(world, queues);
 
   for (const queue of [queues.certificates, queues.webhooks, queues.sealKeys]) queue.add(SINGLETON);
 }

@@ -4,7 +4,8 @@ import { Resources } from "../adapters/kube/resources.ts";
 import type { KubeClient, KubeObject, Resource, Scope } from "../adapters/kube/types.ts";
 import type { Log } from "../adapters/telemetry/log.ts";
 import { MANAGED_SELECTOR } from "../core/cacheregistry/labels.ts";
-import { ADMISSION_NAME, POLICY_VALIDATION_NAME } from "../core/webhookconfig/desired.ts";
+import { RESOLVED_LABEL } from "../core/policy/resolved.ts";
+import { ADMISSION_NAME, POLICY_DEFAULTING_NAME, POLICY_VALIDATION_NAME } from "../core/webhookconfig/desired.ts";
 import {
   CACHE_REGISTRIES,
   CACHE_RULES,
@@ -12,8 +13,12 @@ import {
   type CacheRuleObject,
   CLUSTER_IMAGE_POLICIES,
   type ClusterImagePolicyObject,
+  TRUST_ROOTS,
+  type TrustRootObject,
 } from "../crds/index.ts";
 import { type DeploymentObject, type EndpointSliceObject, MANAGED_RESOURCES, type SecretObject } from "./resources.ts";
+import type { ConfigMapObject } from "./trustroot/configmap.ts";
+import { PUBLIC_GOOD_CONFIG_MAP, SIGSTORE_KEYS_CONFIG_MAP } from "./trustroot/names.ts";
 
 export interface WorldOptions {
   readonly client: Pick<KubeClient, "list" | "watch">;
@@ -27,6 +32,13 @@ export class World {
   readonly registries: Informer<CacheRegistryObject>;
   readonly rules: Informer<CacheRuleObject>;
   readonly policies: Informer<ClusterImagePolicyObject>;
+  readonly trustRoots: Informer<TrustRootObject>;
+  /** Of our ConfigMaps these alone: `config-sigstore-keys`. */
+  readonly sigstoreKeys: Informer<ConfigMapObject>;
+  /** `public-good-trusted-root`. */
+  readonly publicGoodRoot: Informer<ConfigMapObject>;
+  /** What was resolved for policies, one each. */
+  readonly resolutions: Informer<ConfigMapObject>;
   /** All Secrets of the system namespace: users' credentials, the cache's configurations, our keys. */
   readonly secrets: Informer<SecretObject>;
   readonly deployments: Informer<DeploymentObject>;
@@ -45,6 +57,12 @@ export class World {
     this.registries = informer(CACHE_REGISTRIES);
     this.rules = informer(CACHE_RULES);
     this.policies = informer(CLUSTER_IMAGE_POLICIES);
+    this.trustRoots = informer(TRUST_ROOTS);
+    const configMap = (name: string) =>
+      informer<ConfigMapObject>(Resources.configMaps, { namespace, fieldSelector: `metadata.name=${name}` });
+    this.sigstoreKeys = configMap(SIGSTORE_KEYS_CONFIG_MAP);
+    this.publicGoodRoot = configMap(PUBLIC_GOOD_CONFIG_MAP);
+    this.resolutions = informer(Resources.configMaps, { namespace, labelSelector: RESOLVED_LABEL });
     this.secrets = informer(Resources.secrets, { namespace });
     this.deployments = informer(Resources.deployments, managed);
     this.endpointSlices = informer(Resources.endpointSlices, { namespace });
@@ -53,6 +71,7 @@ export class World {
     );
     this.configurations = [
       named(Resources.mutatingWebhookConfigurations, ADMISSION_NAME),
+      named(Resources.mutatingWebhookConfigurations, POLICY_DEFAULTING_NAME),
       named(Resources.validatingWebhookConfigurations, ADMISSION_NAME),
       named(Resources.validatingWebhookConfigurations, POLICY_VALIDATION_NAME),
     ];
@@ -69,12 +88,17 @@ export class World {
   }
 
   get #all(): readonly Informer<KubeObject>[] {
+    const { trustRoots, sigstoreKeys, publicGoodRoot, resolutions } = this;
     const { registries, rules, policies, secrets, deployments, endpointSlices, others, configurations } = this;
     // An informer takes callbacks, so it is invariant in its type; only what does not depend on that is used here.
     const typed = [
       registries,
       rules,
       policies,
+      trustRoots,
+      sigstoreKeys,
+      publicGoodRoot,
+      resolutions,
       secrets,
       deployments,
       endpointSlices,

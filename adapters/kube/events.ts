@@ -5,6 +5,7 @@ import { messageOf } from "../../core/errors.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import { startDeadline } from "../deadline.ts";
 import type { Log } from "../telemetry/log.ts";
+import { TokenBucket } from "../tokenbucket.ts";
 import { isKubeError } from "./errors.ts";
 import { Resources } from "./resources.ts";
 import { microTime } from "./time.ts";
@@ -203,32 +204,5 @@ export class EventRecorder {
       },
       ...(count < 2 ? {} : { series: { count, lastObservedTime: microTime(lastAt) } }),
     };
-  }
-}
-
-/** So many at once, then one per refill time. */
-class TokenBucket {
-  readonly #burst: number;
-  readonly #refillMs: number;
-  readonly #clock: Clock;
-  #tokens: number;
-  #atMs: number;
-
-  constructor(burst: number, refillMs: number, clock: Clock) {
-    this.#burst = burst;
-    this.#refillMs = refillMs;
-    this.#clock = clock;
-    this.#tokens = burst;
-    this.#atMs = clock.monotonicMs();
-  }
-
-  /** Takes a token if there is one. */
-  take(): boolean {
-    const now = this.#clock.monotonicMs();
-    this.#tokens = Math.min(this.#burst, this.#tokens + (now - this.#atMs) / this.#refillMs);
-    this.#atMs = now;
-    if (this.#tokens < 1) return false;
-    this.#tokens -= 1;
-    return true;
   }
 }

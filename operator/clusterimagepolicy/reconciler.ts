@@ -1,6 +1,8 @@
 import type { Clock } from "../../adapters/clock.ts";
 import type { KubeClient } from "../../adapters/kube/types.ts";
 import { type Condition, findCondition } from "../../core/conditions.ts";
+import { needsOf } from "../../core/policy/needs.ts";
+import { RESOLVED_FIELD, readResolved, resolvedName } from "../../core/policy/resolved.ts";
 import { WEBHOOK_SERVICE } from "../../core/webhookconfig/desired.ts";
 import { CLUSTER_IMAGE_POLICIES, type ClusterImagePolicyObject, CONDITION } from "../../crds/index.ts";
 import { type Events, noteReadiness } from "../events.ts";
@@ -10,12 +12,16 @@ import type { StatusPages } from "../pages/poll.ts";
 import type { EndpointSliceObject, Objects } from "../resources.ts";
 import type { Reconcile } from "../runtime/controller.ts";
 import { writeStatus } from "../status.ts";
+import type { ConfigMapObject } from "./configmap.ts";
 import { decidePolicyStatus } from "./decide.ts";
 
 /** What the reconciler of ClusterImagePolicies works with. */
 export interface ClusterImagePolicyDependencies {
   readonly client: Pick<KubeClient, "applyStatus">;
+  readonly namespace: string;
   readonly policies: Objects<ClusterImagePolicyObject>;
+  /** What was resolved for policies: `policyResolutionReconciler` writes it, and here it is read. */
+  readonly resolutions: Objects<ConfigMapObject>;
   readonly endpointSlices: Objects<EndpointSliceObject>;
   readonly pages: Pick<StatusPages<PoliciesPage>, "ask">;
   readonly statusPort: number;
@@ -24,14 +30,18 @@ export interface ClusterImagePolicyDependencies {
   readonly intervals: { readonly pendingMs: number; readonly healthyMs: number };
 }
 
-/** Reconciles ClusterImagePolicies: Ready when, and only when, every webhook replica enforces the current generation (design D8). */
+/** Reconciles the status of ClusterImagePolicies: Ready when, and only when, every webhook replica enforces the current generation (design D8). */
 export function clusterImagePolicyReconciler(dependencies: ClusterImagePolicyDependencies): Reconcile {
   const { client, clock, events, intervals } = dependencies;
   return async (key, signal) => {
     const policy = dependencies.policies.get(key);
     if (policy === undefined || policy.metadata.deletionTimestamp !== undefined) return {};
     const endpoints = readyEndpoints(dependencies.endpointSlices, WEBHOOK_SERVICE, dependencies.statusPort);
-    const status = decidePolicyStatus(policy, await dependencies.pages.ask(endpoints, signal), clock.now());
+    const answers = await dependencies.pages.ask(endpoints, signal);
+    const resolved = dependencies.resolutions.get(`${dependencies.namespace}/${resolvedName(policy.metadata.uid)}`);
+    const resolution = readResolved(resolved?.data?.[RESOLVED_FIELD]);
+    const facts = { policy, answers, needs: needsOf(policy.spec), resolution };
+    const status = decidePolicyStatus(facts, clock.now());
     const after = (status.conditions ?? []) as readonly Condition[];
     if (await writeStatus(client, CLUSTER_IMAGE_POLICIES, policy, status, signal)) {
       noteReadiness(events, policy, policy.status?.conditions as readonly Condition[] | undefined, after);

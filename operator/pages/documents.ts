@@ -14,7 +14,10 @@ export type RulesPage = ReadonlyMap<string, ServedRule>;
 /** One policy as a webhook replica holds it. */
 export interface LoadedPolicy {
   readonly generation: number;
+  /** Why it can't be decided: what it matches is refused. */
   readonly problem?: string;
+  /** Which of its authorities can't be used, and why: the others decide. */
+  readonly degraded?: string;
 }
 
 /** A webhook's `/-/policies`: policies by uid. */
@@ -52,10 +55,10 @@ export function parseRulesPage(document: unknown, registry: string): RulesPage {
 /** Reads a webhook's `/-/policies`. Throws PAGE_UNREADABLE. */
 export function parsePoliciesPage(document: unknown): PoliciesPage {
   return new Map(
-    entries(document, "policies").flatMap(([uid, { generation, problem }]) =>
-      typeof generation === "number"
-        ? [[uid, { generation, ...(typeof problem === "string" && { problem }) }] as const]
-        : [],
-    ),
+    entries(document, "policies").flatMap(([uid, { generation, problem, degraded }]) => {
+      if (typeof generation !== "number") return [];
+      const why = typeof problem === "string" ? { problem } : {};
+      return [[uid, { generation, ...why, ...(typeof degraded === "string" && { degraded }) }] as const];
+    }),
   );
 }

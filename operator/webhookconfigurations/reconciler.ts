@@ -4,6 +4,7 @@ import type { Log } from "../../adapters/telemetry/log.ts";
 import { CA_CERT, readMaterial, trustBundle } from "../../core/certificates/material.ts";
 import { type WebhookConfiguration, webhookConfigurations } from "../../core/webhookconfig/desired.ts";
 import { hasDrifted } from "../../core/webhookconfig/drift.ts";
+import type { EnforcementScope } from "../../core/webhookconfig/scope.ts";
 import { CERTIFICATES_SECRET } from "../certificates/reconciler.ts";
 import type { Objects, SecretObject } from "../resources.ts";
 import type { Reconcile } from "../runtime/controller.ts";
@@ -15,6 +16,8 @@ export interface WebhookConfigurationDependencies {
   readonly namespace: string;
   /** The port of the Service in front of the webhooks. */
   readonly servicePort: number;
+  /** The namespaces whose workloads are verified. */
+  readonly scope: EnforcementScope;
   readonly secrets: Objects<SecretObject>;
   /** The live configurations of ours, of both kinds. */
   readonly configurations: () => readonly KubeObject[];
@@ -31,7 +34,7 @@ const RESOURCES: Readonly<Record<WebhookConfiguration["kind"], Resource>> = {
  * Secret. Before there is a certificate nothing is written: a webhook that nobody can answer would only lock namespaces.
  */
 export function webhookConfigurationReconciler(dependencies: WebhookConfigurationDependencies): Reconcile {
-  const { client, namespace, servicePort, log } = dependencies;
+  const { client, namespace, servicePort, scope, log } = dependencies;
   return async (_key, signal) => {
     const secret = dependencies.secrets.get(`${namespace}/${CERTIFICATES_SECRET}`);
     const caBundle = trustBundle(readMaterial(secretFiles(secret, [CA_CERT])));
@@ -41,6 +44,7 @@ export function webhookConfigurationReconciler(dependencies: WebhookConfiguratio
     for (const wanted of webhookConfigurations({
       namespace,
       servicePort,
+      scope,
       caBundle,
       namespaceUid: metadata.uid ?? "",
     })) {

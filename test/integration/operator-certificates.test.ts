@@ -5,6 +5,7 @@ import { Resources } from "../../adapters/kube/resources.ts";
 import type { KubeObject } from "../../adapters/kube/types.ts";
 import { silentLog } from "../../adapters/telemetry/log.ts";
 import { DEFAULT_CERTIFICATE_RULE } from "../../core/certificates/decide.ts";
+import { OPT_IN } from "../../core/webhookconfig/scope.ts";
 import { certificateReconciler } from "../../operator/certificates/reconciler.ts";
 import type { SecretObject } from "../../operator/resources.ts";
 import { webhookConfigurationReconciler } from "../../operator/webhookconfigurations/reconciler.ts";
@@ -67,8 +68,8 @@ describe("Certificates over the years, on a real API server", function () {
   };
   const common = () => ({ client, namespace, secrets: objects, configurations: () => configurations, log: silentLog });
   const issue = () =>
-    certificateReconciler({ ...common(), configurationCount: 3, rule: DEFAULT_CERTIFICATE_RULE, clock });
-  const publish = () => webhookConfigurationReconciler({ ...common(), servicePort: 443 });
+    certificateReconciler({ ...common(), configurationCount: 4, rule: DEFAULT_CERTIFICATE_RULE, clock });
+  const publish = () => webhookConfigurationReconciler({ ...common(), servicePort: 443, scope: OPT_IN });
 
   async function turn(reconcile: typeof issue | typeof publish) {
     await look();
@@ -109,7 +110,7 @@ describe("Certificates over the years, on a real API server", function () {
     expect(configurations).to.have.length(0);
     await turn(issue);
     await turn(publish);
-    expect(configurations).to.have.length(3);
+    expect(configurations).to.have.length(4);
     expect(isTrustedByAll()).to.equal(true);
     expect(await turn(issue))
       .to.have.property("requeueAfterMs")

@@ -37,11 +37,14 @@ export async function serviceAccountKubeconfig(cluster: ClusterHandle, account: 
 /** The operator in a process of its own, as the image runs it, so that it can be killed. */
 export class OperatorProcess {
   readonly #env: NodeJS.ProcessEnv;
+  readonly #flags: readonly string[];
   #child: ChildProcess | undefined;
   #log = "";
 
-  constructor(env: NodeJS.ProcessEnv) {
+  /** Unless `flags` say otherwise, it reads nothing from outside. */
+  constructor(env: NodeJS.ProcessEnv, flags: readonly string[] = ["--disable-tuf"]) {
     this.#env = env;
+    this.#flags = flags;
   }
 
   /** Everything that it has logged, over all its lives. */
@@ -50,7 +53,7 @@ export class OperatorProcess {
   }
 
   async start(): Promise<void> {
-    const child = spawn(process.execPath, [join(ROOT, "main.ts"), "operator"], {
+    const child = spawn(process.execPath, [join(ROOT, "main.ts"), "operator", ...this.#flags], {
       env: this.#env,
       stdio: ["ignore", "pipe", "pipe"],
     });
