@@ -3,28 +3,35 @@ import type { KubeClient } from "../adapters/kube/types.ts";
 import { keychainForPod, keychainForSecrets, type OnUnusableSecret } from "../adapters/registry/credentials.ts";
 import type { Log } from "../adapters/telemetry/log.ts";
 import { DomainError } from "../core/errors.ts";
-import type { ResolveDigest, VerifyKeyAuthority } from "../core/policy/types.ts";
+import type { ConfigMapLookup } from "../core/policy/sources.ts";
+import type { PolicyEngine, ResolveDigest } from "../core/policy/types.ts";
 import type { Keychains, Snapshot } from "./case.ts";
+import { Conditions } from "./conditions.ts";
+import { type DenialOptions, Denials } from "./denials.ts";
 import { Digests } from "./digests.ts";
-import { Facts } from "./facts.ts";
+import { type FactSources, Facts } from "./facts.ts";
 import { Judge } from "./judge.ts";
 import type { Memory } from "./memory.ts";
 import type { WebhookMetrics } from "./metrics.ts";
 import { Owners } from "./owners.ts";
-import { validatePolicyObject } from "./policies.ts";
+import type { CheckRepository } from "./policies.ts";
+import { policyEndpoints } from "./policy-endpoints.ts";
 import type { Endpoint } from "./server.ts";
 import { Workloads } from "./workloads.ts";
 
-export interface AdmissionOptions {
+export interface AdmissionOptions extends FactSources {
   readonly client: KubeClient;
   readonly namespace: string;
   readonly resolve: ResolveDigest;
-  readonly verify: VerifyKeyAuthority;
+  readonly engine: PolicyEngine;
   readonly memory: Memory;
   readonly metrics: WebhookMetrics;
   readonly log: Log;
   readonly clock: Clock;
   readonly snapshot: () => Snapshot | undefined;
+  readonly configMaps: ConfigMapLookup;
+  readonly checkRepository: CheckRepository;
+  readonly events: DenialOptions["events"];
 }
 
 /** Both webhooks together must stay below the API server's 34 s for one request, or the user sees no reason at all. */
@@ -45,7 +52,11 @@ function keychainsFrom(client: KubeClient, log: Log): Keychains {
 /** The admission endpoints by path, wired. */
 export function createAdmission(options: AdmissionOptions): ReadonlyMap<string, Endpoint> {
   const { client, memory, metrics, log, clock } = options;
-  const judge = new Judge(new Digests(options.resolve, memory, metrics), new Facts(options.verify, memory, metrics));
+  const judge = new Judge(
+    new Digests(options.resolve, memory, metrics),
+    new Facts(options, memory, metrics),
+    new Conditions(options.engine),
+  );
   const owners = new Owners(client, memory, metrics, log);
   const workloads = new Workloads({
     judge,
@@ -55,6 +66,7 @@ export function createAdmission(options: AdmissionOptions): ReadonlyMap<string, 
     log,
     clock,
     keychains: keychainsFrom(client, log),
+    denials: new Denials({ events: options.events, clock, log }),
   });
   const current = (): Snapshot => {
     const snapshot = options.snapshot();
@@ -78,13 +90,12 @@ export function createAdmission(options: AdmissionOptions): ReadonlyMap<string, 
         answer: (request, signal) => workloads.validate(request, current(), signal),
       },
     ],
-    [
-      "/validating",
-      {
-        name: "policies",
-        budgetMs: VALIDATE_BUDGET_MS,
-        answer: async (request) => validatePolicyObject(request, current(), options.namespace),
-      },
-    ],
+    ...policyEndpoints({
+      current,
+      systemNamespace: options.namespace,
+      engine: options.engine,
+      configMaps: options.configMaps,
+      checkRepository: options.checkRepository,
+    }),
   ]);
 }

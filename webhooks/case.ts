@@ -53,6 +53,8 @@ export class Case {
   readonly phase: Phase;
   /** The pod template was changed: its tags are resolved anew, because that is what people restart a rollout for. */
   readonly restarted: boolean;
+  /** An UPDATE without a new image. */
+  readonly unchanged: boolean;
   readonly snapshot: Snapshot;
   readonly context: CacheContext;
   readonly signal: AbortSignal;
@@ -76,6 +78,7 @@ export class Case {
       signal: AbortSignal;
       identity: PullIdentity;
       restarted: boolean;
+      unchanged: boolean;
     },
     tools: CaseTools,
   ) {
@@ -87,6 +90,7 @@ export class Case {
     this.signal = input.signal;
     this.#identity = input.identity;
     this.restarted = input.restarted;
+    this.unchanged = input.unchanged;
     this.credentialScope = [
       input.identity.namespace,
       input.identity.serviceAccountName,

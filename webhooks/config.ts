@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { integerVariable } from "../adapters/environment.ts";
 import { DomainError } from "../core/errors.ts";
 
@@ -9,6 +10,10 @@ export interface WebhookConfig {
   readonly logLevel: string;
   /** How long a terminating replica goes on serving before it closes (design D16). */
   readonly drainMs: number;
+  /** Names this replica in Events. */
+  readonly podName: string;
+  /** Path of the WebAssembly module that evaluates CUE, Rego and CEL. */
+  readonly policyEngine: string;
 }
 
 /** Reads the environment. Throws `CONFIG_INVALID` naming every bad variable at once. */
@@ -20,6 +25,8 @@ export function readWebhookConfig(env: NodeJS.ProcessEnv): WebhookConfig {
     statusPort: integerVariable(env, "STATUS_PORT", 9090, problems),
     logLevel: env["LOG_LEVEL"] ?? "info",
     drainMs: integerVariable(env, "DRAIN_MS", 5_000, problems),
+    podName: env["POD_NAME"] ?? "webhook",
+    policyEngine: env["POLICY_ENGINE"] ?? fileURLToPath(new URL("../policy-engine.wasm", import.meta.url)),
   };
   if (problems.length > 0)
     throw new DomainError("CONFIG_INVALID", `webhook configuration: ${problems.join("; ")}`, { terminal: true });

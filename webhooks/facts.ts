@@ -1,14 +1,16 @@
 import { Shared } from "../adapters/shared.ts";
 import { findRecord, isUsable, recordKey, scopeOf } from "../core/cache/freshness.ts";
 import type { SealedRecords, VerificationRecord } from "../core/cache/record.ts";
+import { messageOf } from "../core/errors.ts";
 import { canonicalName } from "../core/image/reference.ts";
-import { conclude, keyAuthorities, type PolicyVerdict } from "../core/policy/evaluate.ts";
+import { conclude, type PolicyVerdict, signedAuthorities } from "../core/policy/evaluate.ts";
 import type {
   AuthorityOutcome,
   CompiledPolicy,
-  KeyAuthority,
+  FetchConfigFiles,
   PinnedImage,
-  VerifyKeyAuthority,
+  SignedAuthority,
+  VerifyAuthority,
 } from "../core/policy/types.ts";
 import type { Case } from "./case.ts";
 import { UNCACHED_TTL_MS } from "./digests.ts";
@@ -19,15 +21,25 @@ export type Finding =
   | { readonly kind: "pass"; readonly record: VerificationRecord }
   | Extract<PolicyVerdict, { readonly kind: "fail" | "undecided" }>;
 
+/** Ports to what is outside: registries, and through them whoever signed. */
+export interface FactSources {
+  readonly verify: VerifyAuthority;
+  readonly configFiles: FetchConfigFiles;
+}
+
+/** What was found out about an image, to be recorded. */
+type Established = Pick<VerificationRecord, "authorities" | "config">;
+
 /** Finds what is established about an image under a policy, the cheapest level first: memory, own annotation, owners', registry. */
 export class Facts {
-  readonly #verify: VerifyKeyAuthority;
+  readonly #sources: FactSources;
   readonly #memory: Memory;
   readonly #metrics: WebhookMetrics;
   readonly #asked = new Shared<AuthorityOutcome>({ max: 1, keepMs: () => 0 });
+  readonly #configs = new Shared<{ readonly config: string }>({ max: 1, keepMs: () => 0 });
 
-  constructor(verify: VerifyKeyAuthority, memory: Memory, metrics: WebhookMetrics) {
-    this.#verify = verify;
+  constructor(sources: FactSources, memory: Memory, metrics: WebhookMetrics) {
+    this.#sources = sources;
     this.#memory = memory;
     this.#metrics = metrics;
   }
@@ -39,7 +51,9 @@ export class Facts {
     if (cached !== undefined) return { kind: "pass", record: cached };
     const verdict = await this.#ask(image, policy, at);
     if (verdict.kind !== "pass") return verdict;
-    const record = this.#newRecord(policy, verdict.facts, at);
+    const established = await this.#withConfig(image, policy, verdict.matches, at);
+    if (typeof established === "string") return { kind: "undecided", reasons: [established] };
+    const record = this.#newRecord(policy, established, at);
     this.#remember(key, record, at);
     return { kind: "pass", record };
   }
@@ -98,7 +112,7 @@ export class Facts {
     if (ttl > 0) this.#memory.records.set(key, record, { ttl });
   }
 
-  #newRecord(policy: CompiledPolicy, facts: VerificationRecord["authorities"], at: Case): VerificationRecord {
+  #newRecord(policy: CompiledPolicy, established: Established, at: Case): VerificationRecord {
     const issued = Math.floor(at.context.now.getTime() / 1000);
     const scope = scopeOf(policy, at.context.namespace);
     return {
@@ -108,7 +122,7 @@ export class Facts {
       policyHash: policy.hash,
       issued,
       expires: issued + at.snapshot.config.cacheTtlSeconds,
-      authorities: facts,
+      ...established,
       ...(scope !== undefined && { scope }),
     };
   }
@@ -116,29 +130,49 @@ export class Facts {
   async #ask(image: PinnedImage, policy: CompiledPolicy, at: Case): Promise<PolicyVerdict> {
     const name = canonicalName({ ...image.reference, digest: image.digest });
     const outcomes = await Promise.all(
-      keyAuthorities(policy).map(
+      signedAuthorities(policy).map(
         async (authority) => [authority.index, await this.#authority(image, policy, authority, at)] as const,
       ),
     );
     return conclude(policy, name, new Map(outcomes));
   }
 
+  /** The image's configuration too, where `spec.policy` judges it; a text says why it could not be read. */
+  async #withConfig(
+    image: PinnedImage,
+    policy: CompiledPolicy,
+    authorities: VerificationRecord["authorities"],
+    at: Case,
+  ): Promise<Established | string> {
+    if (policy.condition?.fetchConfigFile !== true) return { authorities };
+    const key = `${recordKey(image)} ${at.credentialScope}`;
+    try {
+      const work = async (signal: AbortSignal) => ({
+        config: await this.#sources.configFiles(image, await at.keychain([]), signal),
+      });
+      const { value } = await this.#configs.get(key, at.signal, work);
+      return { authorities, config: value.config };
+    } catch (thrown) {
+      return `the configuration of ${recordKey(image)} could not be read: ${undecidedMessage(thrown, at.signal)}`;
+    }
+  }
+
   /** One authority, asked once however many wait. Only "looked and found nothing" is remembered, and only for seconds. */
   async #authority(
     image: PinnedImage,
     policy: CompiledPolicy,
-    authority: KeyAuthority,
+    authority: SignedAuthority,
     at: Case,
   ): Promise<AuthorityOutcome> {
     const key = `${recordKey(image)} ${policy.hash} ${authority.index} ${at.credentialScope}`;
     const denial = this.#memory.denials.get(key);
-    if (denial !== undefined) return { kind: "failed", message: denial };
+    if (denial !== undefined) return denial;
     try {
       const work = async (signal: AbortSignal) =>
-        this.#verify(image, authority, await at.keychain(authority.source.pullSecrets), signal);
+        this.#sources.verify(image, authority, await at.keychain(authority.source.pullSecrets), signal);
       const { value: outcome } = await this.#asked.get(key, at.signal, work);
       this.#metrics.verifications.inc({ outcome: outcome.kind });
-      if (outcome.kind === "failed") this.#memory.denials.set(key, outcome.message);
+      if (outcome.kind === "failed") this.#memory.denials.set(key, outcome);
       return outcome;
     } catch (thrown) {
       this.#metrics.verifications.inc({ outcome: "undecided" });
@@ -149,5 +183,5 @@ export class Facts {
 
 function undecidedMessage(thrown: unknown, signal: AbortSignal): string {
   if (signal.aborted) return "the registry did not answer before the admission deadline; try again";
-  return thrown instanceof Error ? thrown.message : String(thrown);
+  return messageOf(thrown);
 }

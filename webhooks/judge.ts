@@ -8,6 +8,7 @@ import type { Digest } from "../core/image/reference.ts";
 import { type PolicyVerdict, staticVerdict } from "../core/policy/evaluate.ts";
 import type { CompiledPolicy } from "../core/policy/types.ts";
 import type { Case } from "./case.ts";
+import type { Conditions } from "./conditions.ts";
 import type { Digests } from "./digests.ts";
 import type { Facts } from "./facts.ts";
 
@@ -26,15 +27,17 @@ export interface Judgement {
 export class Judge {
   readonly #digests: Digests;
   readonly #facts: Facts;
+  readonly #conditions: Conditions;
 
-  constructor(digests: Digests, facts: Facts) {
+  constructor(digests: Digests, facts: Facts, conditions: Conditions) {
     this.#digests = digests;
     this.#facts = facts;
+    this.#conditions = conditions;
   }
 
-  /** Every image's digest and verdicts. Never throws for what a registry does. */
-  async judge(at: Case, kind: WorkloadKind): Promise<Judgement> {
-    const plan = planAdmission(at.request, kind, at.snapshot.policies);
+  /** Every image's digest and verdicts under `policies`. Never throws for what a registry does. */
+  async judge(at: Case, kind: WorkloadKind, policies = at.snapshot.policies): Promise<Judgement> {
+    const plan = planAdmission(at.request, kind, policies);
     const results = await Promise.all(plan.tasks.map((task) => this.#image(task, at)));
     return { results, invalid: plan.invalid, unchanged: plan.unchanged };
   }
@@ -43,7 +46,11 @@ export class Judge {
   async #image(task: ImageTask, at: Case): Promise<ImageResult> {
     const settled = task.policies.map((policy) => ({ policy, verdict: staticVerdict(policy) }));
     if (settled.every(({ verdict }) => verdict !== undefined)) {
-      const verdicts = settled.flatMap(({ policy, verdict }) => (verdict === undefined ? [] : [{ policy, verdict }]));
+      const verdicts = await Promise.all(
+        settled.flatMap(({ policy, verdict }) =>
+          verdict === undefined ? [] : [this.#conditions.applied(policy, verdict, undefined, at)],
+        ),
+      );
       return {
         task,
         verdicts,
@@ -73,11 +80,12 @@ export class Judge {
     const image = { reference: task.reference, digest };
     const found = await Promise.all(
       settled.map(async ({ policy, verdict }) => {
-        if (verdict !== undefined) return { policy, verdict };
+        if (verdict !== undefined) return await this.#conditions.applied(policy, verdict, undefined, at);
         const finding = await this.#facts.find(image, policy, at);
-        if (finding.kind !== "pass") return { policy, verdict: finding };
+        if (finding.kind !== "pass") return await this.#conditions.applied(policy, finding, undefined, at);
         const { record } = finding;
-        return { policy, verdict: { kind: "pass", facts: record.authorities } as const, record };
+        const established = { kind: "pass", matches: record.authorities } as const;
+        return { ...(await this.#conditions.applied(policy, established, record.config, at)), record };
       }),
     );
     const records = found.flatMap((item) =>

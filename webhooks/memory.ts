@@ -3,6 +3,7 @@ import type { OwnerRef } from "../core/admission/request.ts";
 import type { VerificationRecord } from "../core/cache/record.ts";
 import type { Opened } from "../core/cache/seal.ts";
 import type { Digest } from "../core/image/reference.ts";
+import type { AuthorityOutcome } from "../core/policy/types.ts";
 
 const MEBIBYTE = 1024 * 1024;
 const NEGATIVE_TTL_MS = 5_000;
@@ -26,10 +27,10 @@ export class Memory {
   });
   /** Digests of tags, with when they were resolved (milliseconds since the epoch). */
   readonly pins = new LRUCache<string, { readonly digest: Digest; readonly resolvedAt: number }>({ max: 20_000 });
-  readonly denials = new LRUCache<string, string>({
+  readonly denials = new LRUCache<string, Extract<AuthorityOutcome, { readonly kind: "failed" }>>({
     maxSize: 4 * MEBIBYTE,
     ttl: NEGATIVE_TTL_MS,
-    sizeCalculation: (message, key) => key.length + message.length + ENTRY_OVERHEAD,
+    sizeCalculation: ({ message }, key) => key.length + message.length + ENTRY_OVERHEAD,
   });
   readonly opened = new LRUCache<string, Opened>({
     maxSize: 32 * MEBIBYTE,

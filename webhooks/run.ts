@@ -3,12 +3,20 @@ import { aborted } from "../adapters/deadline.ts";
 import { type Check, startStatusServer } from "../adapters/http/status.ts";
 import { loadAccess } from "../adapters/kube/access.ts";
 import { connect } from "../adapters/kube/client.ts";
+import { EventRecorder } from "../adapters/kube/events.ts";
 import { KubeMetrics } from "../adapters/kube/metrics.ts";
+import { type ClosablePolicyEngine, createPolicyEngine } from "../adapters/policy/engine.ts";
 import { createRegistryClient } from "../adapters/registry/client.ts";
-import { createKeyVerifier } from "../adapters/sigstore/verifier.ts";
-import { createLog } from "../adapters/telemetry/log.ts";
+import { createConfigFiles } from "../adapters/sigstore/configfiles.ts";
+import { createLogLookup } from "../adapters/sigstore/rekor.ts";
+import { createCandidateVerifier } from "../adapters/sigstore/verification.ts";
+import { createVerifier } from "../adapters/sigstore/verifier.ts";
+import { createLog, type Log } from "../adapters/telemetry/log.ts";
 import { createRegistry } from "../adapters/telemetry/metrics.ts";
+import { checkRepository } from "../adapters/trust/check.ts";
 import { VERSION } from "../adapters/version.ts";
+import { messageOf } from "../core/errors.ts";
+import { needsEngine } from "../core/policy/evaluate.ts";
 import { createAdmission } from "./admission.ts";
 import { readWebhookConfig } from "./config.ts";
 import { Memory } from "./memory.ts";
@@ -16,6 +24,17 @@ import { WebhookMetrics } from "./metrics.ts";
 import { TlsServer, tlsPair } from "./serve.ts";
 import { admissionHandler } from "./server.ts";
 import { CERTIFICATE_SECRET, World } from "./world.ts";
+
+/** The first object to be judged should not wait for the engine; what goes wrong here is said again when it matters. */
+async function warm(engine: ClosablePolicyEngine, log: Log): Promise<void> {
+  try {
+    await engine.warm();
+  } catch (thrown) {
+    log.error("policy engine not loaded: policies in CUE, Rego and CEL refuse until it is", {
+      error: messageOf(thrown),
+    });
+  }
+}
 
 /** Runs one webhook replica until `signal` aborts, then drains. Rejects when it cannot start. */
 export async function run(env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<void> {
@@ -28,15 +47,28 @@ export async function run(env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<
   const client = connect(await loadAccess(env), { metrics: kubeMetrics });
   const registry = createRegistryClient({ observe: metrics.observeRegistry });
   const memory = new Memory();
+  const engine = createPolicyEngine({ path: config.policyEngine });
+  const events = new EventRecorder({ client, controller: "entrepot.dev/webhook", instance: config.podName, log });
 
   const stop = new AbortController();
-  const onChange = () => void server.use(tlsPair(world.secret(CERTIFICATE_SECRET)));
+  const onChange = () => {
+    void server.use(tlsPair(world.secret(CERTIFICATE_SECRET)));
+    if (world.current()?.policies.some(needsEngine)) void warm(engine, log);
+  };
   const onKeyring = () => memory.forgetSeals();
   const common = { client, namespace, log, clock: systemClock };
   const world: World = new World({ ...common, metrics: kubeMetrics, onKeyring, onChange });
   const resolve = registry.resolve.bind(registry);
-  const verify = createKeyVerifier({ registry });
-  const endpoints = createAdmission({ ...common, resolve, verify, memory, metrics, snapshot: () => world.current() });
+  const rekor = createLogLookup();
+  const verifyCandidate = createCandidateVerifier({ clock: systemClock, rekor });
+  const endpoints = createAdmission({
+    ...common,
+    ...{ resolve, engine, memory, metrics, checkRepository, events },
+    verify: createVerifier({ registry, verifyCandidate, engine }),
+    configFiles: createConfigFiles(registry),
+    snapshot: () => world.current(),
+    configMaps: (name) => world.configMap(name),
+  });
   const server: TlsServer = new TlsServer({
     handler: admissionHandler(endpoints, metrics, log),
     port: config.httpsPort,
@@ -63,6 +95,7 @@ export async function run(env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<
   log.info("webhook draining", { drainMs: config.drainMs });
   await server.drain(config.drainMs);
   stop.abort();
-  await Promise.all([informing, registry.close(), client.close(), status.close()]);
+  await events.flush();
+  await Promise.all([informing, registry.close(), rekor.close(), engine.close(), client.close(), status.close()]);
   log.info("webhook ended");
 }

@@ -10,6 +10,8 @@ import { pinned } from "../core/image/reference.ts";
 import { fieldsOf } from "../core/json.ts";
 import { desiredAnnotation } from "./annotate.ts";
 import { Case, type CaseTools, type Phase, type PullIdentity, type Snapshot } from "./case.ts";
+import { affected } from "./conditions.ts";
+import type { Denials } from "./denials.ts";
 import type { Judge, Judgement } from "./judge.ts";
 import { ownerFacts } from "./owners.ts";
 import { allowed, denied, type ReviewResponse } from "./review.ts";
@@ -17,6 +19,13 @@ import { allowed, denied, type ReviewResponse } from "./review.ts";
 export interface WorkloadTools extends CaseTools {
   readonly judge: Judge;
   readonly clock: Clock;
+  readonly denials: Denials;
+}
+
+/** What came of a request, and of which images. */
+interface Answer {
+  readonly results: Judgement["results"];
+  readonly conclusion: Conclusion;
 }
 
 function pullIdentity(request: AdmissionRequest, kind: WorkloadKind): PullIdentity {
@@ -55,7 +64,7 @@ export class Workloads {
     const kind = workloadKind(request.group, request.kind);
     if (kind === undefined || isExempt(request, kind)) return allowed(request.uid, [], []);
     const at = this.#case(request, kind, "mutate", snapshot, signal);
-    if (this.#nothingNew(at, kind)) return allowed(request.uid, [], []);
+    if (this.#nothingNew(at)) return allowed(request.uid, [], []);
     const judgement = await this.#tools.judge.judge(at, kind);
     const annotation = await desiredAnnotation(judgement, at, this.#tools.memory);
     const patch = [...annotationPatch(request.object, annotation), ...pins(judgement, kind, snapshot)];
@@ -68,28 +77,41 @@ export class Workloads {
     if (kind === undefined || isExempt(request, kind)) return allowed(request.uid, [], []);
     const at = this.#case(request, kind, "validate", snapshot, signal);
     this.#teachOwners(request, snapshot);
-    if (isUnchanged(at.request, kind)) return allowed(request.uid, [], []);
-    const judgement = await this.#tools.judge.judge(at, kind);
-    const mustPin =
-      kind.kind === "Pod" ? snapshot.config.resolveDigests !== "off" : snapshot.config.resolveDigests === "all";
-    const conclusion = conclude(judgement.results, judgement.invalid, snapshot.config, mustPin);
-    this.#report(request, conclusion);
+    const { results, conclusion } = at.unchanged ? await this.#rejudge(at, kind) : await this.#conclude(at, kind);
+    this.#report(request, results, conclusion);
     if (conclusion.errors !== undefined)
       return denied(request.uid, `validation failed: ${conclusion.errors}`, conclusion.warnings);
     return allowed(request.uid, conclusion.warnings, []);
   }
 
+  async #conclude(at: Case, kind: WorkloadKind): Promise<Answer> {
+    const { config } = at.snapshot;
+    const { results, invalid } = await this.#tools.judge.judge(at, kind);
+    const mustPin = kind.kind === "Pod" ? config.resolveDigests !== "off" : config.resolveDigests === "all";
+    return { results, conclusion: conclude(results, invalid, config, mustPin) };
+  }
+
+  /** An UPDATE without a new image answers only to policies whose `spec.policy` sees another object than before. */
+  async #rejudge(at: Case, kind: WorkloadKind): Promise<Answer> {
+    const policies = affected(at);
+    if (policies.length === 0) return { results: [], conclusion: { warnings: [] } };
+    const judgement = await this.#tools.judge.judge(at, kind, policies);
+    const results = judgement.results.filter(({ task }) => task.policies.length > 0);
+    return { results, conclusion: conclude(results, [], at.snapshot.config, false) };
+  }
+
   /** An UPDATE that changes neither image nor annotation: nothing is opened, nobody is asked (design D6). */
-  #nothingNew(at: Case, kind: WorkloadKind): boolean {
+  #nothingNew(at: Case): boolean {
     const sameAnnotation = !at.snapshot.config.cacheEnabled || annotationOf(at.request.oldObject) === at.annotation;
-    return sameAnnotation && isUnchanged(at.request, kind);
+    return sameAnnotation && at.unchanged;
   }
 
   #case(request: AdmissionRequest, kind: WorkloadKind, phase: Phase, snapshot: Snapshot, signal: AbortSignal): Case {
     const identity = pullIdentity(request, kind);
-    const restarted = request.operation === "UPDATE" && kind.kind !== "Pod" && !isUnchanged(request, kind);
+    const unchanged = isUnchanged(request, kind);
+    const restarted = request.operation === "UPDATE" && kind.kind !== "Pod" && !unchanged;
     return new Case(
-      { request, phase, snapshot, now: this.#tools.clock.now(), signal, identity, restarted },
+      { request, phase, snapshot, now: this.#tools.clock.now(), signal, identity, restarted, unchanged },
       this.#tools,
     );
   }
@@ -101,8 +123,10 @@ export class Workloads {
     this.#tools.memory.owners.set(uid, ownerFacts(request.object["metadata"]));
   }
 
-  #report(request: AdmissionRequest, { errors, warnings }: Conclusion): void {
+  #report(request: AdmissionRequest, results: Answer["results"], conclusion: Conclusion): void {
+    const { errors, warnings } = conclusion;
     if (errors === undefined && warnings.length === 0) return;
+    this.#tools.denials.report(request, results, conclusion);
     const { kind, namespace, name, operation, dryRun } = request;
     const outcome = errors === undefined ? "warned" : "denied";
     this.#tools.log.info("admission", { outcome, kind, namespace, name, operation, dryRun, errors, warnings });

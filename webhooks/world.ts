@@ -8,7 +8,9 @@ import { readConfig } from "../core/admission/config.ts";
 import { type Keyring, parseKeyring } from "../core/cache/keyring.ts";
 import { Sealer } from "../core/cache/seal.ts";
 import { messageOf } from "../core/errors.ts";
-import { compilePolicy, keepLastGood, type SecretLookup } from "../core/policy/compile.ts";
+import { compilePolicy, degradedBy, keepLastGood } from "../core/policy/compile.ts";
+import { readResolved, resolvedName } from "../core/policy/resolved.ts";
+import type { CompileSources } from "../core/policy/sources.ts";
 import type { CompiledPolicy } from "../core/policy/types.ts";
 import { CLUSTER_IMAGE_POLICIES, type ClusterImagePolicyObject } from "../crds/index.ts";
 import type { Snapshot } from "./case.ts";
@@ -16,6 +18,9 @@ import type { Snapshot } from "./case.ts";
 export const CONFIG_MAP = "config-policy-controller";
 export const CERTIFICATE_SECRET = "webhook-certs";
 export const SEAL_SECRET = "entrepot-seal-keys";
+/** TrustedRoots by the name of their TrustRoot, as policy-controller keeps them. */
+const TRUST_ROOTS_CONFIG_MAP = "config-sigstore-keys";
+const PUBLIC_GOOD_ROOT = "public-good-trusted-root";
 
 interface SecretObject extends KubeObject {
   readonly data?: Readonly<Record<string, string>>;
@@ -47,7 +52,7 @@ export class World {
   readonly #options: WorldOptions;
   readonly #policies: Informer<PolicyObject>;
   readonly #secrets: Informer<SecretObject>;
-  readonly #config: Informer<ConfigMapObject>;
+  readonly #configMaps: Informer<ConfigMapObject>;
   #cluster: string | undefined;
   #compiled: ReadonlyMap<string, CompiledPolicy> = new Map();
   #problems: ReadonlyMap<string, string> = new Map();
@@ -63,8 +68,7 @@ export class World {
     this.#options = options;
     this.#policies = new Informer({ ...common, resource: CLUSTER_IMAGE_POLICIES });
     this.#secrets = new Informer({ ...common, resource: Resources.secrets, scope: { namespace } });
-    const scope = { namespace, fieldSelector: `metadata.name=${CONFIG_MAP}` };
-    this.#config = new Informer({ ...common, resource: Resources.configMaps, scope });
+    this.#configMaps = new Informer({ ...common, resource: Resources.configMaps, scope: { namespace } });
   }
 
   /** Keeps the snapshot true until `signal` aborts. */
@@ -72,8 +76,8 @@ export class World {
     const rebuild = () => this.#rebuild();
     this.#policies.subscribe(rebuild);
     this.#secrets.subscribe(rebuild);
-    this.#config.subscribe(rebuild);
-    const informers = [this.#policies, this.#secrets, this.#config];
+    this.#configMaps.subscribe(rebuild);
+    const informers = [this.#policies, this.#secrets, this.#configMaps];
     for (const { synced } of informers) synced.then(rebuild, () => undefined); // it rejects only at the end
     const running = [...informers.map((informer) => informer.run(signal)), this.#identify(signal)];
     await Promise.all(running);
@@ -88,7 +92,7 @@ export class World {
   missing(): string | undefined {
     if (this.#snapshot !== undefined) return undefined;
     if (this.#cluster === undefined) return "the kube-system namespace has not been read yet";
-    if (!this.#policies.hasSynced || !this.#secrets.hasSynced || !this.#config.hasSynced)
+    if (!this.#policies.hasSynced || !this.#secrets.hasSynced || !this.#configMaps.hasSynced)
       return "policies, Secrets and config have not all been listed yet";
     return `Secret ${this.#options.namespace}/${SEAL_SECRET} has no usable keyring yet: the operator creates it`;
   }
@@ -96,9 +100,17 @@ export class World {
   /** What this replica enforces, by policy UID: the operator turns a policy Ready when every replica reports its generation (design D8). */
   report(): { readonly policies: Readonly<Record<string, object>> } {
     const policies: Record<string, object> = {};
-    for (const { uid, name, generation, hash } of this.#snapshot?.policies ?? []) {
+    for (const policy of this.#snapshot?.policies ?? []) {
+      const { uid, name, generation, hash } = policy;
       const problem = this.#problems.get(uid);
-      policies[uid] = { name, generation, hash, ...(problem !== undefined && { problem }) };
+      const degraded = degradedBy(policy);
+      policies[uid] = {
+        name,
+        generation,
+        hash,
+        ...(problem !== undefined && { problem }),
+        ...(degraded !== undefined && { degraded }),
+      };
     }
     return { policies };
   }
@@ -107,6 +119,25 @@ export class World {
   secret(name: string): Readonly<Record<string, Uint8Array>> | undefined {
     const data = this.#secrets.get(`${this.#options.namespace}/${name}`)?.data;
     return data && Object.fromEntries(Object.entries(data).map(([key, value]) => [key, Buffer.from(value, "base64")]));
+  }
+
+  /** The data of one ConfigMap of the system namespace. */
+  configMap(name: string): Readonly<Record<string, string>> | undefined {
+    const found = this.#configMaps.get(`${this.#options.namespace}/${name}`);
+    return found && (found.data ?? {});
+  }
+
+  #sources(): CompileSources {
+    const resolved = (uid: string) => readResolved(this.configMap(resolvedName(uid))?.["resolved.json"]);
+    return {
+      secrets: (name) => this.secret(name),
+      configMaps: (name) => this.configMap(name),
+      resolved,
+      trustedRoot: (name) =>
+        name === undefined
+          ? this.configMap(PUBLIC_GOOD_ROOT)?.["trusted_root.json"]
+          : this.configMap(TRUST_ROOTS_CONFIG_MAP)?.[name],
+    };
   }
 
   async #identify(signal: AbortSignal): Promise<void> {
@@ -137,10 +168,10 @@ export class World {
   }
 
   async #build(): Promise<void> {
-    if (!this.#policies.hasSynced || !this.#secrets.hasSynced || !this.#config.hasSynced) return;
+    if (!this.#policies.hasSynced || !this.#secrets.hasSynced || !this.#configMaps.hasSynced) return;
     await this.#loadKeyring();
     this.#compile();
-    const { config, problems } = readConfig(this.#config.get(`${this.#options.namespace}/${CONFIG_MAP}`)?.data);
+    const { config, problems } = readConfig(this.configMap(CONFIG_MAP));
     for (const problem of problems)
       this.#options.log.warn("config-policy-controller has an unusable value", { problem });
     if (this.#cluster === undefined || this.#sealer === undefined) return;
@@ -169,10 +200,10 @@ export class World {
   }
 
   #compile(): void {
-    const secrets: SecretLookup = (name) => this.secret(name);
+    const sources = this.#sources();
     const problems = new Map<string, string>();
     const compiled = this.#policies.list().map((policy) => {
-      const now = compilePolicy(policy, secrets);
+      const now = compilePolicy(policy, sources);
       const kept = keepLastGood(this.#compiled.get(now.uid), now);
       if (now.problem !== undefined) {
         problems.set(now.uid, now.problem);

@@ -5,8 +5,10 @@ import { createWriteStream } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import { ensurePolicyEngine } from "../policy-engine.ts";
 import { freePorts } from "../testcluster/controlplane.ts";
 import type { ClusterHandle } from "../testcluster/handle.ts";
+import { settingsFrom } from "../testcluster/settings.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const NAMESPACE = "cosign-system";
@@ -21,17 +23,24 @@ export class LocalProduct {
   readonly #running = new Map<Part, ChildProcess>();
   readonly #ports: Readonly<Record<"https" | "webhook" | "operator" | "gateway" | "registry", number>>;
   readonly #gateway: GatewayOptions | undefined;
+  readonly #extra: Extra;
 
-  private constructor(cluster: ClusterHandle, ports: readonly number[], gateway: GatewayOptions | undefined) {
+  private constructor(
+    cluster: ClusterHandle,
+    ports: readonly number[],
+    gateway: GatewayOptions | undefined,
+    extra: Extra,
+  ) {
     const [https = 0, webhook = 0, operator = 0, gatewayStatus = 0, registry = 0] = ports;
     this.#cluster = cluster;
     this.#ports = { https, webhook, operator, gateway: gatewayStatus, registry };
     this.#gateway = gateway;
+    this.#extra = extra;
   }
 
   /** Applies the custom resources and starts every part; resolves when admission is in force. */
-  static async start(cluster: ClusterHandle, gateway?: GatewayOptions): Promise<LocalProduct> {
-    const product = new LocalProduct(cluster, await freePorts(5), gateway);
+  static async start(cluster: ClusterHandle, gateway?: GatewayOptions, extra: Extra = {}): Promise<LocalProduct> {
+    const product = new LocalProduct(cluster, await freePorts(5), gateway, extra);
     await cluster.kubectl(["apply", "--server-side", "-k", join(ROOT, "crds")]);
     await cluster.kubectl(["apply", "-f", "-"], product.#manifests());
     await product.startPart("operator");
@@ -52,13 +61,18 @@ export class LocalProduct {
 
   /** Starts a part and waits until it is ready. */
   async startPart(part: Part): Promise<void> {
-    const child = spawn(process.execPath, [join(ROOT, "main.ts"), part], {
+    // Nothing that runs here by default asks the network for the public-good instance's root.
+    const { flags = part === "operator" ? ["--disable-tuf"] : [], env = {} } = this.#extra[part] ?? {};
+    const engine = part === "webhook" ? { POLICY_ENGINE: await ensurePolicyEngine(settingsFrom(process.env)) } : {};
+    const child = spawn(process.execPath, [join(ROOT, "main.ts"), part, ...flags], {
       env: {
         ...process.env,
         KUBECONFIG: this.#cluster.kubeconfig,
         SYSTEM_NAMESPACE: NAMESPACE,
         DRAIN_MS: "100",
         ...this.#env(part),
+        ...engine,
+        ...env,
       },
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -147,6 +161,11 @@ metadata: {name: webhook, namespace: ${NAMESPACE}}
 spec: {type: ExternalName, externalName: localhost}${slice}`;
   }
 }
+
+/** Flags and environment variables of parts, beside those that they need here. */
+export type Extra = Partial<
+  Record<Part, { readonly flags?: readonly string[]; readonly env?: Readonly<Record<string, string>> }>
+>;
 
 export interface GatewayOptions {
   /** Name of the CacheRegistry that it serves. */

@@ -4,6 +4,7 @@ import { expect } from "chai";
 import jsonpatch, { type Operation } from "fast-json-patch";
 import { Registry } from "prom-client";
 import { systemClock } from "../../adapters/clock.ts";
+import type { EventNote } from "../../adapters/kube/events.ts";
 import type { KubeClient } from "../../adapters/kube/types.ts";
 import { silentLog } from "../../adapters/telemetry/log.ts";
 import { readConfig } from "../../core/admission/config.ts";
@@ -14,13 +15,20 @@ import { Sealer } from "../../core/cache/seal.ts";
 import { DomainError } from "../../core/errors.ts";
 import type { Digest } from "../../core/image/reference.ts";
 import { compilePolicy } from "../../core/policy/compile.ts";
-import type { AuthorityOutcome } from "../../core/policy/types.ts";
+import type {
+  AuthorityOutcome,
+  EvaluationInput,
+  EvaluationResult,
+  Evaluator,
+  SignedAuthority,
+} from "../../core/policy/types.ts";
 import type { ClusterImagePolicyObject } from "../../crds/types.ts";
 import { createAdmission } from "../../webhooks/admission.ts";
 import type { Snapshot } from "../../webhooks/case.ts";
 import { Memory } from "../../webhooks/memory.ts";
 import { WebhookMetrics } from "../../webhooks/metrics.ts";
 import type { ReviewResponse } from "../../webhooks/review.ts";
+import { sources } from "./admission.ts";
 
 const PEM = generateKeyPairSync("ec", { namedCurve: "P-256" })
   .publicKey.export({ type: "spki", format: "pem" })
@@ -29,6 +37,8 @@ export const SIGNED = `sha256:${"a".repeat(64)}` as const;
 export const UNSIGNED = `sha256:${"b".repeat(64)}` as const;
 const KEY = newSealKey(new Date());
 export const APP = "ghcr.io/team/app:v1";
+/** Nobody was asked. */
+export const nothing = { resolve: 0, verify: 0, configFiles: 0, evaluate: 0, owner: 0, secrets: 0 };
 
 export type Json = { metadata: { annotations?: Record<string, string> } & Record<string, unknown> } & Record<
   string,
@@ -38,12 +48,18 @@ export type Json = { metadata: { annotations?: Record<string, string> } & Record
 /** What registries and API server would say, and how often they were asked. */
 export class Outside {
   tags = new Map<string, Digest>([[APP, SIGNED]]);
-  outcome: (digest: Digest) => AuthorityOutcome = (digest) =>
+  outcome: (digest: Digest, authority: SignedAuthority) => AuthorityOutcome = (digest) =>
     digest === SIGNED
-      ? { kind: "matched", signatures: [{ id: "s1" }] }
+      ? { kind: "matched", match: { signatures: [{ id: "s1" }] } }
       : { kind: "failed", message: "no signatures found" };
+  /** What policies in CUE, Rego and CEL say of what they are shown. */
+  evaluation: (evaluator: Evaluator, input: EvaluationInput) => EvaluationResult = () => ({ kind: "compliant" });
+  /** The configurations of every image, as JSON. */
+  configFiles = "{}";
   owners = new Map<string, Json>();
-  asked = { resolve: 0, verify: 0, owner: 0, secrets: 0 };
+  /** The Events that were noted. */
+  events: EventNote[] = [];
+  asked = { ...nothing };
 }
 
 /** One webhook replica with scripted ports. */
@@ -86,7 +102,7 @@ export async function replica(
   } as ClusterImagePolicyObject;
   const { config } = readConfig({ "dev.chainguard.enable-cip-cache": change.flag ?? "true", ...change.data });
   const snapshot: Snapshot = {
-    policies: [compilePolicy(policy, () => undefined)],
+    policies: [compilePolicy(policy, sources())],
     config,
     sealer: await Sealer.create({ keys: [KEY] }),
     cluster: "c1",
@@ -120,10 +136,24 @@ export async function replica(
       if (digest === undefined) throw new DomainError("REGISTRY_UNREACHABLE", "ghcr.io: connection refused");
       return digest;
     },
-    verify: async ({ digest }) => {
+    verify: async ({ digest }, authority) => {
       outside.asked.verify += 1;
       await new Promise((resolve) => setImmediate(resolve));
-      return outside.outcome(digest);
+      return outside.outcome(digest, authority);
+    },
+    configFiles: async () => {
+      outside.asked.configFiles += 1;
+      return outside.configFiles;
+    },
+    configMaps: () => undefined,
+    checkRepository: async () => undefined,
+    events: { record: (note) => void outside.events.push(note) },
+    engine: {
+      check: async () => undefined,
+      evaluate: async (evaluator, input) => {
+        outside.asked.evaluate += 1;
+        return outside.evaluation(evaluator, input);
+      },
     },
   });
   const ask = async (path: string, asked: AdmissionRequest) => {
@@ -165,4 +195,3 @@ export function workload(kind: string, name: string, image: string, metadata: ob
 
 export const annotation = (object: Json) => object.metadata.annotations?.[CACHE_ANNOTATION];
 export const imageOf = (pod: Json) => (pod["spec"] as { containers: { image: string }[] }).containers[0]?.image;
-export const nothing = { resolve: 0, verify: 0, owner: 0, secrets: 0 };

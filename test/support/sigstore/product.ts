@@ -4,8 +4,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ClusterImagePolicySpec } from "../../../crds/index.ts";
 import { LocalProduct } from "../../../hack/local/product.ts";
-import { ensurePolicyEngine } from "../../../hack/policy-engine.ts";
-import { settingsFrom } from "../../../hack/testcluster/settings.ts";
 import { type ApiAnswer, ApiServer } from "../api-server.ts";
 import { type ClusterHandle, sharedCluster } from "../cluster.ts";
 import { eventually } from "../kube.ts";
@@ -40,8 +38,6 @@ export class ProductStage {
 
   /** Builds what this machine lacks, so call it in `before` with `this.timeout(0)`. */
   static async open(): Promise<ProductStage> {
-    const settings = settingsFrom(process.env);
-    const engine = await ensurePolicyEngine(settings); // one after the other: each build takes all cores
     const cluster = await sharedCluster();
     const stage = await KeylessStage.open();
     const tuf = tufOf(stage.sigstore);
@@ -53,7 +49,6 @@ export class ProductStage {
       operator: {
         flags: [`--tuf-mirror=${await mirror.start()}`, `--tuf-root=${root}`, "--trustroot-resync-period=1s"],
       },
-      webhook: { env: { POLICY_ENGINE: engine } },
     });
     const namespace = `keyless-${randomBytes(4).toString("hex")}`;
     const api = await ApiServer.connect(cluster.kubeconfig);

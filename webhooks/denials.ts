@@ -1,0 +1,88 @@
+import { LRUCache } from "lru-cache";
+import type { Clock } from "../adapters/clock.ts";
+import type { EventRecorder } from "../adapters/kube/events.ts";
+import type { KubeObject } from "../adapters/kube/types.ts";
+import type { Log } from "../adapters/telemetry/log.ts";
+import { TokenBucket } from "../adapters/tokenbucket.ts";
+import type { Conclusion, JudgedImage } from "../core/admission/conclude.ts";
+import type { AdmissionRequest } from "../core/admission/request.ts";
+import { type Violation, violations } from "../core/admission/violations.ts";
+import { messageOf } from "../core/errors.ts";
+import { type Fields, fieldsOf } from "../core/json.ts";
+
+export interface DenialOptions {
+  readonly events: Pick<EventRecorder, "record">;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** A controller tries again for ever; people look now and then. */
+const QUIET_MS = 5 * 60_000;
+const REMEMBERED = 4096;
+/** Of one replica, whatever is denied: so many Events at once, then one a second. */
+const BURST = 50;
+const REFILL_MS = 1_000;
+
+const textOf = (value: unknown): string => (typeof value === "string" ? value : "");
+
+/** The controller that will go on trying, if the object has one: `kubectl describe` finds it, while what was refused does not exist. */
+function controllerOf(metadata: Fields | undefined, namespace: string): KubeObject | undefined {
+  const references = metadata?.["ownerReferences"];
+  const owner = Array.isArray(references)
+    ? references.map(fieldsOf).find((reference) => reference?.["controller"] === true)
+    : undefined;
+  const [apiVersion, kind, name, uid] = ["apiVersion", "kind", "name", "uid"].map((field) => textOf(owner?.[field]));
+  if (!apiVersion || !kind || !name) return undefined;
+  return { apiVersion, kind, metadata: { name, namespace, ...(uid && { uid }) } };
+}
+
+/** What the Event is about: the object, or its controller where the object will never be. */
+function regardingOf(request: AdmissionRequest): KubeObject | undefined {
+  const { group, version, kind, namespace, operation } = request;
+  const metadata = fieldsOf(request.object["metadata"]);
+  const owner = operation === "CREATE" ? controllerOf(metadata, namespace) : undefined;
+  if (owner !== undefined) return owner;
+  const generated = textOf(metadata?.["generateName"]).replace(/[^a-z0-9]+$/, "");
+  const name = textOf(metadata?.["name"]) || request.name || generated;
+  const uid = textOf(metadata?.["uid"]);
+  if (name === "") return undefined;
+  const apiVersion = group === "" ? version : `${group}/${version}`;
+  return { apiVersion, kind, metadata: { name, namespace, ...(uid && { uid }) } };
+}
+
+/**
+ * Tells of denials and warnings by Events in the workload's namespace: about one object and policy at most one in five minutes, and
+ * of all not more than a cluster's event store should bear.
+ */
+export class Denials {
+  readonly #options: DenialOptions;
+  readonly #told: LRUCache<string, true>;
+  readonly #budget: TokenBucket;
+
+  constructor(options: DenialOptions) {
+    const perf = { now: () => options.clock.monotonicMs() };
+    this.#options = options;
+    this.#told = new LRUCache({ max: REMEMBERED, ttl: QUIET_MS, ttlResolution: 0, perf });
+    this.#budget = new TokenBucket(BURST, REFILL_MS, options.clock);
+  }
+
+  /** Notes what came of a request; `images` and `conclusion` are what it was answered by. Returns at once and never throws. */
+  report(request: AdmissionRequest, images: readonly JudgedImage[], conclusion: Conclusion): void {
+    if (request.dryRun || (conclusion.errors === undefined && conclusion.warnings.length === 0)) return;
+    try {
+      const regarding = regardingOf(request);
+      if (regarding === undefined) return;
+      for (const violation of violations(images, conclusion)) this.#tell(regarding, violation);
+    } catch (thrown) {
+      this.#options.log.warn("denial not told by an Event", { error: messageOf(thrown) });
+    }
+  }
+
+  #tell(regarding: KubeObject, { reason, policy, note }: Violation): void {
+    const { kind, metadata } = regarding;
+    const key = JSON.stringify([kind, metadata.namespace, metadata.name, metadata.uid, reason, policy]);
+    if (this.#told.has(key) || !this.#budget.take()) return;
+    this.#told.set(key, true);
+    this.#options.events.record({ regarding, type: "Warning", reason, action: "Admit", note });
+  }
+}
