@@ -3,6 +3,12 @@
 /** Holds a CacheRegistry or a CacheRule until what was made for it is gone. */
 export const FINALIZER = "entrepot.dev/cleanup";
 
+/** policy-controller holds its objects with these; where it is gone, nobody else would let them go. */
+export const FOREIGN_FINALIZER = {
+  policy: "clusterimagepolicies.policy.sigstore.dev",
+  trustRoot: "trustroots.policy.sigstore.dev",
+} as const;
+
 /** The manager of the fields that Entrepot applies on the server's side. */
 export const FIELD_MANAGER = "entrepot";
 

@@ -1,3 +1,4 @@
+import { isKubeError } from "../adapters/kube/errors.ts";
 import type { KubeClient, KubeObject, Resource } from "../adapters/kube/types.ts";
 import { FINALIZER } from "../crds/index.ts";
 
@@ -26,6 +27,22 @@ export async function hold(client: Patch, resource: Resource, object: KubeObject
     await write(client, resource, object, [...(object.metadata.finalizers ?? []), FINALIZER], signal);
 }
 
+/** Takes a finalizer off a deleted object; nothing to do if it has none of that name, or is gone. */
+export async function letGo(
+  client: Patch,
+  resource: Resource,
+  object: KubeObject,
+  finalizer: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const { finalizers = [] } = object.metadata;
+  if (!finalizers.includes(finalizer)) return;
+  const others = finalizers.filter((other) => other !== finalizer);
+  await write(client, resource, object, others, signal).catch((thrown: unknown) => {
+    if (!isKubeError(thrown, "NOT_FOUND")) throw thrown;
+  });
+}
+
 /** Lets a deleted object go. Call it only after checking that what was made for it is gone. */
 export async function release(
   client: Patch,
@@ -33,7 +50,5 @@ export async function release(
   object: KubeObject,
   signal: AbortSignal,
 ): Promise<void> {
-  if (!isHeld(object)) return;
-  const others = (object.metadata.finalizers ?? []).filter((finalizer) => finalizer !== FINALIZER);
-  await write(client, resource, object, others, signal);
+  await letGo(client, resource, object, FINALIZER, signal);
 }

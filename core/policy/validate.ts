@@ -100,7 +100,7 @@ function duplicateNames(names: readonly string[]): FieldErrors {
         : invalidValue(
             name,
             `authorities[${index}].name`,
-            "another authority has this name; spec.policy sees only one of them",
+            "another authority has this name; spec.policy sees what both of them found as one",
           ),
     ),
   );

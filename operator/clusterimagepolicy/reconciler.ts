@@ -4,8 +4,14 @@ import { type Condition, findCondition } from "../../core/conditions.ts";
 import { needsOf } from "../../core/policy/needs.ts";
 import { RESOLVED_FIELD, readResolved, resolvedName } from "../../core/policy/resolved.ts";
 import { WEBHOOK_SERVICE } from "../../core/webhookconfig/desired.ts";
-import { CLUSTER_IMAGE_POLICIES, type ClusterImagePolicyObject, CONDITION } from "../../crds/index.ts";
+import {
+  CLUSTER_IMAGE_POLICIES,
+  type ClusterImagePolicyObject,
+  CONDITION,
+  FOREIGN_FINALIZER,
+} from "../../crds/index.ts";
 import { type Events, noteReadiness } from "../events.ts";
+import { letGo } from "../finalizer.ts";
 import type { PoliciesPage } from "../pages/documents.ts";
 import { readyEndpoints } from "../pages/endpoints.ts";
 import type { StatusPages } from "../pages/poll.ts";
@@ -17,7 +23,7 @@ import { decidePolicyStatus } from "./decide.ts";
 
 /** What the reconciler of ClusterImagePolicies works with. */
 export interface ClusterImagePolicyDependencies {
-  readonly client: Pick<KubeClient, "applyStatus">;
+  readonly client: Pick<KubeClient, "applyStatus" | "mergePatch">;
   readonly namespace: string;
   readonly policies: Objects<ClusterImagePolicyObject>;
   /** What was resolved for policies: `policyResolutionReconciler` writes it, and here it is read. */
@@ -35,7 +41,11 @@ export function clusterImagePolicyReconciler(dependencies: ClusterImagePolicyDep
   const { client, clock, events, intervals } = dependencies;
   return async (key, signal) => {
     const policy = dependencies.policies.get(key);
-    if (policy === undefined || policy.metadata.deletionTimestamp !== undefined) return {};
+    if (policy === undefined) return {};
+    if (policy.metadata.deletionTimestamp !== undefined) {
+      await letGo(client, CLUSTER_IMAGE_POLICIES, policy, FOREIGN_FINALIZER.policy, signal);
+      return {};
+    }
     const endpoints = readyEndpoints(dependencies.endpointSlices, WEBHOOK_SERVICE, dependencies.statusPort);
     const answers = await dependencies.pages.ask(endpoints, signal);
     const resolved = dependencies.resolutions.get(`${dependencies.namespace}/${resolvedName(policy.metadata.uid)}`);

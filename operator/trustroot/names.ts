@@ -5,9 +5,6 @@ export const SIGSTORE_KEYS_CONFIG_MAP = "config-sigstore-keys";
 export const PUBLIC_GOOD_CONFIG_MAP = "public-good-trusted-root";
 export const PUBLIC_GOOD_KEY = "trusted_root.json";
 
-/** policy-controller holds TrustRoots with it; without policy-controller nobody else lets them go. */
-export const FOREIGN_FINALIZER = "trustroots.policy.sigstore.dev";
-
 export const TRUST_ANNOTATION = {
   /** On `config-sigstore-keys`: of which object each entry is, as JSON by name. */
   origins: "entrepot.dev/trust-roots",

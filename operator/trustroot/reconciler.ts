@@ -1,19 +1,19 @@
 import type { Clock } from "../../adapters/clock.ts";
-import { isKubeError } from "../../adapters/kube/errors.ts";
 import type { KubeClient } from "../../adapters/kube/types.ts";
 import type { Log } from "../../adapters/telemetry/log.ts";
 import type { TrustRootResolver } from "../../adapters/trust/resolve.ts";
 import type { Condition } from "../../core/conditions.ts";
 import { DomainError } from "../../core/errors.ts";
-import { REASON, TRUST_ROOTS, type TrustRootObject } from "../../crds/index.ts";
+import { FOREIGN_FINALIZER, REASON, TRUST_ROOTS, type TrustRootObject } from "../../crds/index.ts";
 import { type Events, noteReadiness } from "../events.ts";
+import { letGo } from "../finalizer.ts";
 import type { Objects } from "../resources.ts";
 import type { Reconcile } from "../runtime/controller.ts";
 import { writeStatus } from "../status.ts";
 import { type ConfigMapObject, writeConfigMap } from "./configmap.ts";
 import { decideTrustRootStatus } from "./decide.ts";
 import { editEntries, entryOrigin, type NewEntry } from "./entries.ts";
-import { FOREIGN_FINALIZER, SIGSTORE_KEYS_CONFIG_MAP } from "./names.ts";
+import { SIGSTORE_KEYS_CONFIG_MAP } from "./names.ts";
 import { type Reading, Readings } from "./readings.ts";
 
 /** What the reconciler of TrustRoots works with. */
@@ -30,22 +30,6 @@ export interface TrustRootDependencies {
 }
 
 const isLive = ({ metadata }: TrustRootObject): boolean => metadata.deletionTimestamp === undefined;
-
-/** A TrustRoot that policy-controller held is deleted only when its finalizer is gone. */
-async function letGo(
-  client: Pick<KubeClient, "mergePatch">,
-  { metadata }: TrustRootObject,
-  signal: AbortSignal,
-): Promise<void> {
-  const { name, resourceVersion, finalizers = [] } = metadata;
-  if (!finalizers.includes(FOREIGN_FINALIZER)) return;
-  const others = finalizers.filter((finalizer) => finalizer !== FOREIGN_FINALIZER);
-  await client
-    .mergePatch(TRUST_ROOTS, name, { metadata: { resourceVersion, finalizers: others } }, { signal })
-    .catch((thrown: unknown) => {
-      if (!isKubeError(thrown, "NOT_FOUND")) throw thrown;
-    });
-}
 
 /**
  * Reconciles TrustRoots: each is read (from its keys, its own repository, or a mirror) and written into `config-sigstore-keys`, which
@@ -92,7 +76,7 @@ export function trustRootReconciler(dependencies: TrustRootDependencies): Reconc
     readings.retain(uids);
     resolver.retain(uids);
     await publish(undefined, signal);
-    if (trustRoot !== undefined) await letGo(client, trustRoot, signal);
+    if (trustRoot !== undefined) await letGo(client, TRUST_ROOTS, trustRoot, FOREIGN_FINALIZER.trustRoot, signal);
   };
 
   const published = async (trustRoot: TrustRootObject, reading: Reading, signal: AbortSignal) => {

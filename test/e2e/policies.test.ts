@@ -9,7 +9,7 @@ function indented(text: string, width: number): string {
 
 /** Each forbids the host's network, in its own language. */
 const NO_HOST_NETWORK = {
-  cue: { source: 'spec: template: spec: hostNetwork?: false', says: "conflicting values" },
+  cue: { source: "spec: template: spec: hostNetwork?: false", says: "conflicting values" },
   rego: {
     source: `package sigstore
 default isCompliant = false
@@ -17,7 +17,8 @@ isCompliant { not input.spec.template.spec.hostNetwork }`,
     says: "policy is not compliant for query",
   },
   cel: {
-    source: "has(spec.template.spec.hostNetwork) && spec.template.spec.hostNetwork ? 'the host network is not for Pods' : ''",
+    source:
+      "has(spec.template.spec.hostNetwork) && spec.template.spec.hostNetwork ? 'the host network is not for Pods' : ''",
     says: "the host network is not for Pods",
   },
 } as const;
@@ -101,7 +102,10 @@ ${indented(stage.keys.publicKey, 6)}
         package sigstore
         isCompliant { input.predicate.critical == 0 }`,
     );
-    for (const [repository, critical] of [["attested/clean", 0], ["attested/dirty", 7]] as const) {
+    for (const [repository, critical] of [
+      ["attested/clean", 0],
+      ["attested/dirty", 7],
+    ] as const) {
       const { pinned } = await stage.cluster.pushImage({ repository, tag: "v1" });
       await stage.attest(pinned, "https://example.com/scan/v1", { critical });
     }

@@ -1,20 +1,18 @@
 // policy-controller's own end-to-end policies, against a Sigstore made here: real API server, real cosign; the product as processes.
 import { existsSync, readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { expect } from "chai";
 import { parse } from "yaml";
 import type { Authority, ClusterImagePolicySpec } from "../../crds/index.ts";
 import type { ApiAnswer } from "../support/api-server.ts";
+import { SAMPLES } from "../support/conformance.ts";
 import type { KeyPair } from "../support/cosign.ts";
 import type { HowToSign } from "../support/sigstore/keyless.ts";
 import type { Bearer } from "../support/sigstore/oidc.ts";
 import { ProductStage } from "../support/sigstore/product.ts";
 import type { KeylessStage, StagedImage } from "../support/sigstore/stage.ts";
 
-const FOLDER = resolve(
-  process.env["ENTREPOT_CONFORMANCE"] ?? join(import.meta.dirname, "../../../shared/conformance"),
-  "clusterimagepolicy/e2e",
-);
+const FOLDER = join(SAMPLES, "e2e");
 
 const DEFAULT: Bearer = { kind: "kubernetes", namespace: "default", serviceAccount: "default" };
 const OTHER: Bearer = { kind: "kubernetes", namespace: "default", serviceAccount: "other" };

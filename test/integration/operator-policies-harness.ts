@@ -106,7 +106,7 @@ export class PolicyOperator {
     );
   }
 
-  #counted(client: KubeClient): Pick<KubeClient, "apply" | "applyStatus" | "delete"> {
+  #counted(client: KubeClient): Pick<KubeClient, "apply" | "applyStatus" | "delete" | "mergePatch"> {
     return {
       apply: (resource, object, options) => {
         this.writes.push(`apply ${resource.plural}/${object.metadata.name}`);
@@ -119,6 +119,10 @@ export class PolicyOperator {
       delete: (resource, name, options) => {
         this.writes.push(`delete ${resource.plural}/${name}`);
         return client.delete(resource, name, options);
+      },
+      mergePatch: (resource, name, patch, options) => {
+        this.writes.push(`patch ${resource.plural}/${name}`);
+        return client.mergePatch(resource, name, patch, options);
       },
     };
   }

@@ -7,7 +7,7 @@ import { isKubeError } from "../../adapters/kube/errors.ts";
 import { Resources } from "../../adapters/kube/resources.ts";
 import type { Condition } from "../../core/conditions.ts";
 import { RESOLVED_FIELD, type Resolution, readResolved, resolvedName, sha256sum } from "../../core/policy/resolved.ts";
-import { CLUSTER_IMAGE_POLICIES, type ClusterImagePolicyObject } from "../../crds/index.ts";
+import { CLUSTER_IMAGE_POLICIES, type ClusterImagePolicyObject, FOREIGN_FINALIZER } from "../../crds/index.ts";
 import type { ConfigMapObject } from "../../operator/clusterimagepolicy/configmap.ts";
 import { type ClusterHandle, sharedCluster } from "../support/cluster.ts";
 import { FakeHttps, json } from "../support/fake-https.ts";
@@ -268,5 +268,12 @@ describe("What policies need from outside the cluster, on a real API server (AWS
       .catch(() => undefined);
     await eventually("the ConfigMap is gone", async () => (await configMap()) === undefined);
     await says(GOOD);
+  });
+
+  it("lets go of a deleted policy that policy-controller's finalizer holds", async () => {
+    const name = `${NAME}-held`;
+    await apply({ images: [{ glob: "held/**" }], authorities: [{ static: { action: "pass" } }] }, name);
+    await client.mergePatch(CLUSTER_IMAGE_POLICIES, name, { metadata: { finalizers: [FOREIGN_FINALIZER.policy] } });
+    await cluster.kubectl(["delete", "clusterimagepolicy", name, "--timeout=20s"]);
   });
 });

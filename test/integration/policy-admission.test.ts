@@ -1,7 +1,7 @@
 // Policies and trust roots themselves, before a real API server that asks our endpoints; the engine is scripted.
 import { randomBytes } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { expect } from "chai";
 import type { ConnectedKubeClient } from "../../adapters/kube/client.ts";
 import { checkRepository } from "../../adapters/trust/check.ts";
@@ -13,14 +13,10 @@ import {
   type TrustRootObject,
 } from "../../crds/index.ts";
 import { type ClusterHandle, type CommandResult, sharedCluster } from "../support/cluster.ts";
+import { SAMPLES } from "../support/conformance.ts";
 import { adminClient, eventually } from "../support/kube.ts";
 import { type PolicyWebhook, startPolicyWebhook } from "../support/policy-webhook.ts";
 
-/** The policies of sigstore policy-controller's own tests, which are no part of this project. */
-const SAMPLES = resolve(
-  process.env["ENTREPOT_CONFORMANCE"] ?? join(import.meta.dirname, "../../../shared/conformance"),
-  "clusterimagepolicy",
-);
 const RUN = `padm-${randomBytes(3).toString("hex")}`;
 const STATIC = { images: [{ glob: "**" }], authorities: [{ static: { action: "pass" } }] };
 

@@ -279,7 +279,7 @@ export const CASES: readonly Case[] = [
     name: "two authorities of one name",
     spec: { images: IMAGES, authorities: [{ name: "authority-1", key: { data: EC_KEY } }, { key: { data: EC_KEY } }] },
     warnings:
-      "invalid value: authority-1: spec.authorities[1].name\nanother authority has this name; spec.policy sees only one of them",
+      "invalid value: authority-1: spec.authorities[1].name\nanother authority has this name; spec.policy sees what both of them found as one",
   },
 ];
 

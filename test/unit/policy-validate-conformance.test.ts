@@ -1,20 +1,15 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { expect } from "chai";
 import { parse } from "yaml";
 import { validateClusterImagePolicy } from "../../core/policy/validate.ts";
 import type { IClusterImagePolicy } from "../../crds/index.ts";
-
-/** The policies of sigstore policy-controller's own tests, which are no part of this project. */
-const FOLDER = resolve(
-  process.env["ENTREPOT_CONFORMANCE"] ?? join(import.meta.dirname, "../../../shared/conformance"),
-  "clusterimagepolicy",
-);
+import { SAMPLES } from "../support/conformance.ts";
 
 const OPTIONS = { systemNamespace: "cosign-system", failOnEmptyAuthorities: true };
 
 function files(kind: string): readonly string[] {
-  const folder = join(FOLDER, kind);
+  const folder = join(SAMPLES, kind);
   return existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name)) : [];
 }
 
@@ -25,7 +20,7 @@ function read(file: string): { policy: IClusterImagePolicy; expected: readonly s
 }
 
 describe("policy-controller's sample policies", () => {
-  if (!existsSync(FOLDER)) {
+  if (!existsSync(SAMPLES)) {
     it("are accepted and refused alike", function () {
       console.log(`      skipped: policy-controller's samples are not here (set ENTREPOT_CONFORMANCE to their folder)`);
       this.skip();
@@ -33,13 +28,13 @@ describe("policy-controller's sample policies", () => {
   }
 
   for (const file of [...files("valid"), ...files("e2e")]) {
-    it(`accepts ${file.slice(FOLDER.length + 1)}`, () => {
+    it(`accepts ${file.slice(SAMPLES.length + 1)}`, () => {
       expect(validateClusterImagePolicy(read(file).policy, OPTIONS)).to.deep.equal({ errors: undefined, warnings: [] });
     });
   }
 
   for (const file of files("invalid")) {
-    it(`refuses ${file.slice(FOLDER.length + 1)} in the same words`, () => {
+    it(`refuses ${file.slice(SAMPLES.length + 1)} in the same words`, () => {
       const { policy, expected } = read(file);
       const text = `validation failed: ${validateClusterImagePolicy(policy, OPTIONS).errors}`;
       expect(expected).to.not.be.empty;
