@@ -1,5 +1,6 @@
 import { Counter, Histogram, type Registry } from "prom-client";
 import type { ObserveRequest } from "../adapters/registry/transport.ts";
+import { LegacyMetrics } from "./legacy-metrics.ts";
 
 /** The metrics of admission. Labels are closed sets: never an image, a name or a digest. */
 export class WebhookMetrics {
@@ -12,9 +13,11 @@ export class WebhookMetrics {
   readonly ownerReads: Counter;
   readonly registryRequests: Counter<"operation" | "outcome">;
   readonly registryDuration: Histogram<"operation">;
+  readonly legacy: LegacyMetrics;
 
   constructor(registry: Registry) {
     const registers = [registry];
+    this.legacy = new LegacyMetrics(registry);
     this.admissions = new Counter({
       name: "entrepot_admission_requests_total",
       help: "Admission requests by webhook, kind and outcome",

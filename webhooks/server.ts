@@ -56,8 +56,10 @@ export function admissionHandler(
     response
       .writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(body) })
       .end(body);
+    const milliseconds = performance.now() - started;
     metrics.admissions.inc({ webhook: endpoint.name, kind: decoded.kind, outcome: outcomeOf(answer) });
-    metrics.duration.observe({ webhook: endpoint.name }, (performance.now() - started) / 1000);
+    metrics.duration.observe({ webhook: endpoint.name }, milliseconds / 1000);
+    metrics.legacy.observe(decoded, answer.allowed, milliseconds);
   };
 }
 

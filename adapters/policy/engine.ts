@@ -32,7 +32,7 @@ const MEBIBYTE = 1 << 20;
 const START_MS = 60_000;
 const DEFAULTS = {
   workers: 2,
-  evaluationMs: 2_000,
+  evaluationMs: 5_000,
   memoryBytes: 384 * MEBIBYTE,
   sourceBytes: MEBIBYTE,
   inputBytes: 16 * MEBIBYTE,

@@ -1,6 +1,6 @@
-// Package conformance compares the engine's verdicts and messages with the code that sigstore's policy-controller runs: cosign v2's
-// evaluation (v3.1 has none any more; that of v3.0 is the same) and cosign v3's form of statements. A module of its own, so that the engine does not
-// depend on cosign.
+// Package conformance compares the engine's verdicts, messages and statements with the code that sigstore's policy-controller runs: cosign's
+// pkg/policy, as version 2.6 has it. (That of 3.0 is the same; 3.1 evaluates no policies any more.) CUE and OPA are of the versions that the
+// engine has. A module of its own, so that the engine does not depend on cosign.
 package conformance
 
 import (
@@ -11,8 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	evaluation "github.com/sigstore/cosign/v2/pkg/policy"
-	statements "github.com/sigstore/cosign/v3/pkg/policy"
+	"github.com/sigstore/cosign/v2/pkg/policy"
 
 	"entrepot.dev/policy-engine/engine"
 )
@@ -24,7 +23,7 @@ var prefixes = map[string]string{
 
 // cosign gives the verdict of policy-controller: an error refuses, and so does a warning.
 func cosign(language, source string, document []byte) engine.Verdict {
-	warning, err := evaluation.EvaluatePolicyAgainstJSON(context.Background(), "test", language, source, document)
+	warning, err := policy.EvaluatePolicyAgainstJSON(context.Background(), "test", language, source, document)
 	if err == nil {
 		err = warning
 	}
@@ -53,17 +52,17 @@ func TestVerdictsAreCosigns(t *testing.T) {
 	}
 }
 
-// The engine shows its statement to a policy that cannot be satisfied, one per field, so that its form can be read from verdicts.
+// The policy accepts nothing but what cosign shows.
 func TestStatementsAreShownAsByCosign(t *testing.T) {
 	ours := engine.New()
 	for name, c := range statementCases {
 		t.Run(name, func(t *testing.T) {
-			want, _, err := statements.AttestationToPayloadJSON(context.Background(), c.predicateType, envelope(c.statement))
+			want, _, err := policy.AttestationToPayloadJSON(context.Background(), c.predicateType, envelope(c.statement))
 			equal := engine.Policy{Language: "rego", Source: "package sigstore\nisCompliant { input == " + orNull(want) + " }"}
 			got := ours.Evaluate(equal, engine.Statement{PredicateType: c.predicateType, JSON: []byte(c.statement)})
 			switch {
 			case err != nil:
-				if got.Kind != engine.Rejected || got.Message != err.Error() {
+				if got.Kind != engine.Rejected || withoutType(got.Message) != withoutType(err.Error()) {
 					t.Errorf("got %s %q\nwant rejected %q", got.Kind, got.Message, err)
 				}
 			case want == nil:
@@ -80,6 +79,12 @@ func TestStatementsAreShownAsByCosign(t *testing.T) {
 			}
 		})
 	}
+}
+
+// withoutType cuts off the name of a Go type that JSON does not fit: the statement's own is generic here.
+func withoutType(message string) string {
+	kept, _, _ := strings.Cut(message, "into Go value of type")
+	return kept
 }
 
 func orNull(text []byte) string {

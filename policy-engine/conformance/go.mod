@@ -5,7 +5,6 @@ go 1.26.0
 require (
 	entrepot.dev/policy-engine v0.0.0
 	github.com/sigstore/cosign/v2 v2.6.5
-	github.com/sigstore/cosign/v3 v3.1.3
 )
 
 require (
@@ -114,7 +113,6 @@ require (
 	github.com/google/gnostic-models v0.7.0 // indirect
 	github.com/google/go-containerregistry v0.21.7 // indirect
 	github.com/google/go-github/v73 v73.0.0 // indirect
-	github.com/google/go-github/v88 v88.0.0 // indirect
 	github.com/google/go-querystring v1.2.0 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/grpc-ecosystem/grpc-gateway/v2 v2.29.0 // indirect

@@ -20,6 +20,13 @@ const (
 // What reaches out of the sandbox does not exist, so that a policy that calls it is refused when it is compiled.
 var withoutOutside = []string{"http.send", "net.lookup_ip_addr", "opa.runtime"}
 
+// CosignRuleResult is an element of the rule's set; its name is part of a message.
+type CosignRuleResult struct {
+	Warning string `json:"warning"`
+	Error   string `json:"error"`
+	Result  bool   `json:"result"`
+}
+
 type preparedRego struct {
 	query      rego.PreparedEvalQuery
 	repeatable bool
@@ -124,11 +131,7 @@ func regoSetRejection(answers []any) error {
 		if err != nil {
 			return parsingRejection(err)
 		}
-		var said struct {
-			Warning string `json:"warning"`
-			Error   string `json:"error"`
-			Result  bool   `json:"result"`
-		}
+		var said CosignRuleResult
 		if err := json.Unmarshal(text, &said); err != nil {
 			return parsingRejection(err)
 		}

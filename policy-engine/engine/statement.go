@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"time"
 
-	attest "github.com/in-toto/attestation/go/v1"
 	"github.com/in-toto/in-toto-golang/in_toto/slsa_provenance/common"
 	slsa02 "github.com/in-toto/in-toto-golang/in_toto/slsa_provenance/v0.2"
 	slsa1 "github.com/in-toto/in-toto-golang/in_toto/slsa_provenance/v1"
-	"google.golang.org/protobuf/encoding/protojson"
 )
 
 // The short names of predicate types that cosign knows (cmd/cosign/cli/options/predicate.go); any other name is its own URI.
@@ -27,9 +25,9 @@ var predicateURIs = map[string]string{
 	"openvex":          "https://openvex.dev/ns",
 }
 
-// statementFor brings an in-toto statement into the form that cosign shows to policies (pkg/policy/attestation.go): where the
-// policy names the type by one of five short names, what the type does not know is dropped and what is absent gets its zero
-// value; otherwise the statement stays as it is.
+// statementFor brings an in-toto statement into the form that policy-controller shows to policies (pkg/policy/attestation.go of
+// cosign 2 and 3.0): type, predicate type, names and digests of the subjects, predicate. Where the policy names the type by one of
+// three short names, what that type does not know is dropped from the predicate, and what is absent gets its zero value.
 func statementFor(predicateType string, payload []byte) ([]byte, error) {
 	if predicateType == "" {
 		return nil, errors.New("missing predicate type")
@@ -38,87 +36,34 @@ func statementFor(predicateType string, payload []byte) ([]byte, error) {
 	if !known {
 		uri = predicateType
 	}
-	var generic statement
-	if err := generic.UnmarshalJSON(payload); err != nil {
+	var generic statement[any]
+	if err := json.Unmarshal(payload, &generic); err != nil {
 		return nil, fmt.Errorf("unmarshal in-toto statement: %w", err)
 	}
-	if got := generic.GetPredicateType(); got != uri {
-		return nil, fmt.Errorf("the predicate type of the statement is %q, and the policy asks for %q", got, uri)
+	if generic.PredicateType != uri {
+		return nil, fmt.Errorf("the predicate type of the statement is %q, and the policy asks for %q", generic.PredicateType, uri)
 	}
 	switch predicateType {
 	case "link":
-		return retyped[headed[link]](payload, "LinkStatement")
+		return retyped[Link](payload, "LinkStatement")
 	case "slsaprovenance":
-		return retyped[headed[slsa02.ProvenancePredicate]](payload, "ProvenanceStatementSLSA02")
-	case "spdx", "spdxjson":
-		return retyped[headed[any]](payload, "SPDXStatement")
-	case "cyclonedx":
-		return retyped[headed[any]](payload, "CycloneDXStatement")
+		return retyped[slsa02.ProvenancePredicate](payload, "ProvenanceStatementSLSA02)") // the bracket is cosign's
 	case "vuln":
-		return retyped[vulnStatement](payload, "CosignVulnStatement")
+		return retyped[vulnerabilities](payload, "CosignVulnStatement")
 	}
-	return generic.MarshalJSON()
+	return json.Marshal(generic)
 }
 
-func retyped[T any](payload []byte, name string) ([]byte, error) {
-	var typed T
+func retyped[P any](payload []byte, name string) ([]byte, error) {
+	var typed statement[P]
 	if err := json.Unmarshal(payload, &typed); err != nil {
 		return nil, fmt.Errorf("unmarshaling %s: %w", name, err)
 	}
-	shown, err := json.Marshal(typed)
-	if err != nil {
-		return nil, fmt.Errorf("marshaling %s: %w", name, err)
-	}
-	return shown, nil
+	return json.Marshal(typed)
 }
 
-// statement is any in-toto statement. The in-toto types want an object as the predicate; old custom attestations have a string.
-type statement struct {
-	*attest.Statement
-	text *string
-}
-
-func (s *statement) UnmarshalJSON(payload []byte) error {
-	var parsed attest.Statement
-	if err := protojson.Unmarshal(payload, &parsed); err == nil {
-		s.Statement = &parsed
-		return nil
-	}
-	var fields map[string]any
-	if err := json.Unmarshal(payload, &fields); err != nil {
-		return err
-	}
-	predicate, ok := fields["predicate"]
-	if !ok {
-		return errors.New("could not parse statement, could not find predicate")
-	}
-	text, ok := predicate.(string)
-	if !ok {
-		return fmt.Errorf("could not parse predicate with type %T", predicate)
-	}
-	delete(fields, "predicate")
-	rest, err := json.Marshal(fields)
-	if err != nil {
-		return fmt.Errorf("failed to marshal statement: %w", err)
-	}
-	s.text = &text
-	return json.Unmarshal(rest, &s.Statement)
-}
-
-func (s *statement) MarshalJSON() ([]byte, error) {
-	if s.text == nil {
-		return protojson.Marshal(s.Statement)
-	}
-	return json.Marshal(map[string]any{
-		"_type":         s.Type,
-		"subject":       s.Subject,
-		"predicateType": s.PredicateType,
-		"predicate":     s.text,
-	})
-}
-
-// headed is in-toto-golang's older statement around a predicate. (Its package in_toto needs an operating system to compile.)
-type headed[P any] struct {
+// statement is in-toto's, version 0.1, around a predicate. (in-toto-golang's own package needs an operating system to compile.)
+type statement[P any] struct {
 	Type          string `json:"_type"`
 	PredicateType string `json:"predicateType"`
 	Subject       []struct {
@@ -128,8 +73,8 @@ type headed[P any] struct {
 	Predicate P `json:"predicate"`
 }
 
-// link is in-toto's record of one step of a supply chain.
-type link struct {
+// Link is in-toto's record of one step of a supply chain; its name is part of a message.
+type Link struct {
 	Type        string                       `json:"_type"`
 	Name        string                       `json:"name"`
 	Materials   map[string]map[string]string `json:"materials"`
@@ -139,15 +84,8 @@ type link struct {
 	Environment map[string]any               `json:"environment"`
 }
 
-// vulnStatement is cosign's record of a vulnerability scan (specs/COSIGN_VULN_ATTESTATION_SPEC.md there).
-type vulnStatement struct {
-	Type          string                       `json:"_type,omitempty"`
-	Subject       []*attest.ResourceDescriptor `json:"subject,omitempty"`
-	PredicateType string                       `json:"predicateType,omitempty"`
-	Predicate     vulnPredicate                `json:"predicate"`
-}
-
-type vulnPredicate struct {
+// vulnerabilities is cosign's record of a scan (specs/COSIGN_VULN_ATTESTATION_SPEC.md there).
+type vulnerabilities struct {
 	Invocation struct {
 		Parameters any    `json:"parameters"`
 		URI        string `json:"uri"`

@@ -111,6 +111,7 @@ describe("attestations by the real cosign, in a real registry", function () {
     expect(await check(image, [required("tests", "custom")])).to.deep.equal({
       kind: "failed",
       message: `no matching attestations with type custom, checked the following predicateTypes: "https://cosign.sigstore.dev/attestation/vuln/v1,${OTHER}"`,
+      verified: true,
     });
   });
 
@@ -133,6 +134,7 @@ describe("attestations by the real cosign, in a real registry", function () {
     expect(await check(image, [required("fruit", TYPE, "plum")])).to.deep.equal({
       kind: "failed",
       message: "failed evaluating cue policy for fruit: no plum",
+      verified: true,
     });
   });
 
@@ -143,6 +145,7 @@ describe("attestations by the real cosign, in a real registry", function () {
     expect(outcome).to.deep.equal({
       kind: "undecided",
       message: "failed evaluating cue policy for fruit: no time left",
+      verified: true,
     });
     await attest(image, TYPE, { word: "pear" });
     const halting = scriptedEngine((source, json) => contains(json.includes("pear") ? source : "out of time", json));

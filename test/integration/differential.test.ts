@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { comparable, mismatch } from "../support/differential/answers.ts";
 import { DIFFERENCES, type DifferenceName } from "../support/differential/differences.ts";
-import type { Row, Scenario } from "../support/differential/model.ts";
+import { pod, type Row, type Scenario } from "../support/differential/model.ts";
 import { POLICY_DIFFERENCES } from "../support/differential/policy-differences.ts";
 import { SCENARIOS } from "../support/differential/rows.ts";
 import { type Pair, Stage } from "../support/differential/stage.ts";
@@ -15,6 +15,17 @@ function phases(): ReadonlyMap<string, readonly Scenario[]> {
     SCENARIOS,
     ({ name, alone, config = {} }) => `${JSON.stringify(config)}${alone ? `, ${name}` : ""}`,
   );
+}
+
+/** The labels of policy-controller's metrics on a page, by metric. */
+function requestMetrics(page: string): ReadonlyMap<string, ReadonlySet<string>> {
+  const found = new Map<string, Set<string>>();
+  for (const [, name = "", labels = ""] of page.matchAll(/^(policy_controller_request_[a-z_]+)\{(.*)\}/gm)) {
+    const names = found.get(name) ?? new Set();
+    for (const [, label = ""] of labels.matchAll(/([a-z_]+)="/g)) names.add(label);
+    found.set(name, names);
+  }
+  return found;
 }
 
 describe("compared with policy-controller", () => {
@@ -28,6 +39,16 @@ describe("compared with policy-controller", () => {
   after(async function () {
     this.timeout(60_000);
     await stage?.close();
+  });
+
+  it("has its metrics too, with their labels: alerts go on working", async () => {
+    const namespace = await stage.begin("metrics", {
+      metrics: { images: [{ glob: "metrics/**" }], authorities: [{ static: { action: "pass" } }] },
+    });
+    for (const side of stage.sides) await side.ask(namespace, pod(`metrics/x@sha256:${"0".repeat(64)}`), "p");
+    const [theirs, ours] = (await stage.metrics()).map(requestMetrics);
+    expect(theirs?.size).to.equal(4);
+    expect(ours).to.deep.equal(theirs);
   });
 
   for (const [config, scenarios] of phases()) {

@@ -33,6 +33,8 @@ export interface PolicyController {
   readonly log: string;
   /** Whether it still runs. */
   alive(): boolean;
+  /** The text of its metrics page. */
+  metrics(): Promise<string>;
   /** Ends it and its API server; whoever asks for one next gets a new one. */
   end(): Promise<void>;
 }
@@ -100,6 +102,7 @@ async function start(): Promise<PolicyController> {
     cluster,
     api,
     log,
+    metrics: async () => await (await fetch(`http://127.0.0.1:${metrics}/metrics`)).text(),
     alive: () => findDaemons(settings.dir).some(({ name }) => name === DAEMON),
     async end() {
       shared = undefined;

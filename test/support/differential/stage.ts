@@ -73,6 +73,11 @@ export class Stage {
     });
   }
 
+  /** The metrics pages of both. */
+  metrics(): Promise<readonly [theirs: string, ours: string]> {
+    return Promise.all([this.controller.metrics(), this.#product.metrics("webhook")]);
+  }
+
   /** A namespace that takes part, on both sides, with policies in force: name → spec. */
   async begin(
     name: string,
