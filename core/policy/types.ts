@@ -29,7 +29,7 @@ export interface StaticAuthority extends AuthorityBase {
 export type TrustedRootJson = string;
 
 /**
- * Whether a signature must stand in a transparency log (section 2.4 of policy-controller's behaviour, `core/policy/observers.ts`).
+ * Whether a signature must stand in a transparency log (decided in `core/policy/observers.ts`).
  * `required`: an entry signed by a log of `trustedRoot`; where the signature brings none, the log at `url` may be asked.
  */
 export type LogRequirement =
