@@ -104,6 +104,13 @@ export class LocalProduct {
     await Promise.all([...this.#running.keys()].map((part) => this.stopPart(part)));
   }
 
+  /** Stops it and takes away what it left in the cluster; the custom resource definitions stay. */
+  async remove(): Promise<void> {
+    await this.stop(); // while the operator lives it puts the webhook configurations back
+    await removeWebhooks(this.#cluster);
+    await this.#cluster.kubectl(["-n", NAMESPACE, "delete", ...LEFT, "--ignore-not-found"]);
+  }
+
   async #isReady(part: Part): Promise<boolean> {
     try {
       return (await fetch(`http://127.0.0.1:${this.#ports[part]}/readyz`, { signal: AbortSignal.timeout(2_000) })).ok;
@@ -160,6 +167,22 @@ kind: Service
 metadata: {name: webhook, namespace: ${NAMESPACE}}
 spec: {type: ExternalName, externalName: localhost}${slice}`;
   }
+}
+
+/** What the product leaves in the system namespace. */
+const LEFT = [
+  "service/webhook",
+  "configmap/config-policy-controller",
+  "configmap/config-sigstore-keys",
+  "configmap/public-good-trusted-root",
+  "secret/webhook-certs",
+  "secret/entrepot-seal-keys",
+];
+
+/** Takes the product's webhook configurations away: without a webhook behind them every write they cover fails. */
+export async function removeWebhooks(cluster: Pick<ClusterHandle, "kubectl">): Promise<void> {
+  const kinds = "validatingwebhookconfigurations,mutatingwebhookconfigurations";
+  await cluster.kubectl(["delete", kinds, "-l", "app.kubernetes.io/managed-by=entrepot"]);
 }
 
 /** Flags and environment variables of parts, beside those that they need here. */

@@ -31,19 +31,10 @@ describe("the scope of enforcement", function () {
 
   after(async () => {
     cosign?.dispose();
-    await product?.stop();
+    await product?.remove();
     if (cluster === undefined) return;
-    const configurations = "validatingwebhookconfigurations,mutatingwebhookconfigurations";
-    await cluster.kubectl(["delete", configurations, "-l", "app.kubernetes.io/managed-by=entrepot"]);
     await cluster.kubectl(["delete", "namespace", ...NAMESPACES, "--wait=false"]);
     await cluster.kubectl(["delete", "cip", "scope", "scope-warn", "--ignore-not-found"]);
-    const left = [
-      "service/webhook",
-      "configmap/config-policy-controller",
-      "secret/webhook-certs",
-      "secret/entrepot-seal-keys",
-    ];
-    await cluster.kubectl(["-n", "cosign-system", "delete", ...left, "--ignore-not-found"]);
   });
 
   const namespace = (name: string, labels: object) =>

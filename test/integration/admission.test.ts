@@ -26,19 +26,10 @@ describe("admission against a real API server", () => {
   after(async function () {
     this.timeout(60_000);
     cosign?.dispose();
-    await product?.stop();
+    await product?.remove();
     if (cluster === undefined) return;
-    const configurations = "validatingwebhookconfigurations,mutatingwebhookconfigurations";
-    await cluster.kubectl(["delete", configurations, "-l", "app.kubernetes.io/managed-by=entrepot"]);
     await cluster.kubectl(["delete", "namespace", "admission", "--wait=false"]);
     await cluster.kubectl(["delete", "cip", "admission", "--ignore-not-found"]);
-    const left = [
-      "service/webhook",
-      "configmap/config-policy-controller",
-      "secret/webhook-certs",
-      "secret/entrepot-seal-keys",
-    ];
-    await cluster.kubectl(["-n", "cosign-system", "delete", ...left, "--ignore-not-found"]);
   });
 
   const base = () => `

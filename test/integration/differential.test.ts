@@ -17,15 +17,20 @@ function phases(): ReadonlyMap<string, readonly Scenario[]> {
   );
 }
 
-/** The labels of policy-controller's metrics on a page, by metric. */
-function requestMetrics(page: string): ReadonlyMap<string, ReadonlySet<string>> {
+/** Of its conversion webhook, which we have no need of; empty for admission, which to Prometheus is absent. */
+const OF_CONVERSION = new Set(["desired_api_version", "result_code", "result_reason", "result_status"]);
+
+/** The labels of policy-controller's admission metrics on a page, by metric. */
+function requestMetrics(page: string): Readonly<Record<string, readonly string[]>> {
   const found = new Map<string, Set<string>>();
   for (const [, name = "", labels = ""] of page.matchAll(/^(policy_controller_request_[a-z_]+)\{(.*)\}/gm)) {
     const names = found.get(name) ?? new Set();
     for (const [, label = ""] of labels.matchAll(/([a-z_]+)="/g)) names.add(label);
     found.set(name, names);
   }
-  return found;
+  return Object.fromEntries(
+    [...found].sort().map(([name, labels]) => [name, [...labels].filter((label) => !OF_CONVERSION.has(label)).sort()]),
+  );
 }
 
 describe("compared with policy-controller", () => {
@@ -47,7 +52,7 @@ describe("compared with policy-controller", () => {
     });
     for (const side of stage.sides) await side.ask(namespace, pod(`metrics/x@sha256:${"0".repeat(64)}`), "p");
     const [theirs, ours] = (await stage.metrics()).map(requestMetrics);
-    expect(theirs?.size).to.equal(4);
+    expect(Object.keys(theirs ?? {})).to.have.length(4);
     expect(ours).to.deep.equal(theirs);
   });
 

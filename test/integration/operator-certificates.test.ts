@@ -6,6 +6,7 @@ import type { KubeObject } from "../../adapters/kube/types.ts";
 import { silentLog } from "../../adapters/telemetry/log.ts";
 import { DEFAULT_CERTIFICATE_RULE } from "../../core/certificates/decide.ts";
 import { OPT_IN } from "../../core/webhookconfig/scope.ts";
+import { removeWebhooks } from "../../hack/local/product.ts";
 import { certificateReconciler } from "../../operator/certificates/reconciler.ts";
 import type { SecretObject } from "../../operator/resources.ts";
 import { webhookConfigurationReconciler } from "../../operator/webhookconfigurations/reconciler.ts";
@@ -34,21 +35,15 @@ describe("Certificates over the years, on a real API server", function () {
     }
     client = await adminClient(cluster);
     namespace = await freshNamespace(client, "certificates");
-    await removeWebhooks();
+    await removeWebhooks(cluster);
   });
 
   after(async () => {
     if (client === undefined) return;
-    await removeWebhooks();
+    await removeWebhooks(cluster);
     await cluster.kubectl(["delete", "namespace", namespace, "--wait=false"]);
     await client.close();
   });
-
-  async function removeWebhooks(): Promise<void> {
-    const names = ["policy.sigstore.dev", "validating.clusterimagepolicy.sigstore.dev", "--ignore-not-found"];
-    await cluster.kubectl(["delete", "validatingwebhookconfiguration", ...names]);
-    await cluster.kubectl(["delete", "mutatingwebhookconfiguration", "policy.sigstore.dev", "--ignore-not-found"]);
-  }
 
   /** What informers would know by now. */
   async function look(): Promise<void> {

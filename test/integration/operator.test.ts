@@ -19,6 +19,7 @@ import {
   type ClusterImagePolicyObject,
   type Condition,
 } from "../../crds/index.ts";
+import { removeWebhooks } from "../../hack/local/product.ts";
 import type { SecretObject } from "../../operator/resources.ts";
 import { type ClusterHandle, type ExtraRegistry, sharedCluster } from "../support/cluster.ts";
 import { adminClient, eventually } from "../support/kube.ts";
@@ -61,7 +62,7 @@ describe("The operator on a real API server", function () {
     upstream = await cluster.startRegistry({ name: `operator-${process.pid}`, auth: true });
     kubelet = new FakeKubelet(cluster, client, address);
     // A policy can't be made while its webhook has no replica that answers, so this one comes before the operator.
-    await removeWebhooks();
+    await removeWebhooks(cluster);
     await apply({
       apiVersion: "policy.sigstore.dev/v1alpha1",
       kind: "ClusterImagePolicy",
@@ -101,7 +102,7 @@ describe("The operator on a real API server", function () {
     await operator.stop("SIGTERM");
     await pages.stop();
     await upstream.stop();
-    await removeWebhooks();
+    await removeWebhooks(cluster);
     // The namespace and its rights stay: other tests of this run use them.
     await cluster.kubectl(["-n", NAMESPACE, "delete", "deployment", "--all"]);
     await cluster.kubectl(["-n", NAMESPACE, "delete", "secret", "--all"]);
@@ -127,14 +128,8 @@ describe("The operator on a real API server", function () {
     await cluster.kubectl(["delete", kind, ...names, "--ignore-not-found", "--wait=false"]);
   }
 
-  async function removeWebhooks(): Promise<void> {
-    const named = ["policy.sigstore.dev", "validating.clusterimagepolicy.sigstore.dev", "--ignore-not-found"];
-    await cluster.kubectl(["delete", "validatingwebhookconfiguration", ...named]);
-    await cluster.kubectl(["delete", "mutatingwebhookconfiguration", "policy.sigstore.dev", "--ignore-not-found"]);
-  }
-
   async function cleanUp(): Promise<void> {
-    await removeWebhooks();
+    await removeWebhooks(cluster);
     await cluster.kubectl(["delete", "clusterimagepolicy", "operator-test", "--ignore-not-found"]);
     pages.rules = {};
     await remove("cacherules", "--all");

@@ -6,6 +6,7 @@ import type { ConnectedKubeClient } from "../../adapters/kube/client.ts";
 import { Resources } from "../../adapters/kube/resources.ts";
 import type { KubeObject } from "../../adapters/kube/types.ts";
 import { FOREIGN_FINALIZER, TRUST_ROOTS } from "../../crds/index.ts";
+import { removeWebhooks } from "../../hack/local/product.ts";
 import { PUBLIC_GOOD_CONFIG_MAP } from "../../operator/trustroot/names.ts";
 import { type ClusterHandle, sharedCluster } from "../support/cluster.ts";
 import { adminClient, eventually } from "../support/kube.ts";
@@ -38,8 +39,7 @@ describe("TrustRoots on a real API server", function () {
     roots = new TrustRootCluster(client);
     await cluster.kubectl(["apply", "--server-side", "--force-conflicts", "-k", join(ROOT, "deploy/dev")]);
     await cluster.kubectl(["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"]);
-    const named = ["policy.sigstore.dev", "validating.clusterimagepolicy.sigstore.dev", "--ignore-not-found"];
-    await cluster.kubectl(["delete", "validatingwebhookconfiguration", ...named]);
+    await removeWebhooks(cluster);
     kubeconfig = await serviceAccountKubeconfig(cluster, "operator");
   });
 

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import type { ConnectedKubeClient } from "../../adapters/kube/client.ts";
 import { installedCopy } from "../../adapters/trust/publicgood.ts";
+import { removeWebhooks } from "../../hack/local/product.ts";
 import { type OperatorFlags, parseOperatorFlags } from "../../operator/flags.ts";
 import { PUBLIC_GOOD_CONFIG_MAP } from "../../operator/trustroot/names.ts";
 import { publicGoodSource } from "../../operator/trustroot/source.ts";
@@ -39,7 +40,7 @@ describe("The operator process and trust roots", function () {
     roots = new TrustRootCluster(client);
     await cluster.kubectl(["apply", "--server-side", "--force-conflicts", "-k", join(ROOT, "deploy/dev")]);
     await cluster.kubectl(["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"]);
-    await removeWebhooks();
+    await removeWebhooks(cluster);
     await roots.clear();
   });
 
@@ -52,16 +53,11 @@ describe("The operator process and trust roots", function () {
     rmSync(folder, { recursive: true, force: true });
     await Promise.all(mirrors.map((mirror) => mirror.stop()));
     if (client === undefined) return;
-    await removeWebhooks();
+    await removeWebhooks(cluster);
     await roots.clear();
     for (const kind of ["deployment", "secret"]) await cluster.kubectl(["-n", NAMESPACE, "delete", kind, "--all"]);
     await client.close();
   });
-
-  async function removeWebhooks(): Promise<void> {
-    for (const kind of ["validatingwebhookconfiguration", "mutatingwebhookconfiguration"])
-      await cluster.kubectl(["delete", kind, "--all"]);
-  }
 
   async function mirrored(uri: string) {
     const repository = new TufRepositoryMaker();

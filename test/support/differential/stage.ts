@@ -3,13 +3,13 @@ import { randomBytes } from "node:crypto";
 import type { ClusterImagePolicySpec } from "../../../crds/types.ts";
 import { LocalProduct } from "../../../hack/local/product.ts";
 import { ApiServer } from "../api-server.ts";
-import { type ClusterHandle, sharedCluster } from "../cluster.ts";
+import { sharedCluster } from "../cluster.ts";
 import { Cosign } from "../cosign.ts";
 import { type PolicyController, policyController } from "../policy-controller.ts";
 import { startRegistry, type TestRegistry } from "../registry.ts";
 import { type ImageKind, Images, type Keys } from "./images.ts";
 import type { Place, PlacedImage, Row, Scenario } from "./model.ts";
-import { type Answer, Side, SYSTEM } from "./side.ts";
+import { type Answer, Side } from "./side.ts";
 
 /** The answers to one row. */
 export interface Pair {
@@ -24,7 +24,6 @@ export class Stage {
   readonly theirs: Side;
   readonly ours: Side;
   readonly controller: PolicyController;
-  readonly #cluster: ClusterHandle;
   readonly #product: LocalProduct;
   readonly #cosign: Cosign;
   readonly #registry: TestRegistry;
@@ -38,7 +37,6 @@ export class Stage {
   private constructor(parts: {
     readonly sides: readonly [theirs: Side, ours: Side];
     readonly controller: PolicyController;
-    readonly cluster: ClusterHandle;
     readonly product: LocalProduct;
     readonly cosign: Cosign;
     readonly registry: TestRegistry;
@@ -48,7 +46,6 @@ export class Stage {
     const { sides, cosign, registry, guarded, keys } = parts;
     [this.theirs, this.ours] = sides;
     this.controller = parts.controller;
-    this.#cluster = parts.cluster;
     this.#product = parts.product;
     this.#cosign = cosign;
     this.#registry = registry;
@@ -67,7 +64,7 @@ export class Stage {
     const ours = new Side("entrepot", await ApiServer.connect(cluster.kubeconfig));
     return new Stage({
       sides: [new Side("policy-controller", controller.api), ours],
-      ...{ controller, cluster, product, cosign, keys },
+      ...{ controller, product, cosign, keys },
       registry: await startRegistry(),
       guarded: await startRegistry({ auth: true }),
     });
@@ -114,19 +111,10 @@ export class Stage {
   async close(): Promise<void> {
     this.#cosign.dispose();
     await this.ours.deletePolicies([...this.#policies]);
-    await this.#product.stop();
-    const configurations = "validatingwebhookconfigurations,mutatingwebhookconfigurations";
-    await this.#cluster.kubectl(["delete", configurations, "-l", "app.kubernetes.io/managed-by=entrepot"]);
+    await this.#product.remove();
     for (const { api } of this.sides) {
       for (const name of this.#namespaces) await api.send({ method: "DELETE", path: `/api/v1/namespaces/${name}` });
     }
-    const left = [
-      "service/webhook",
-      "configmap/config-policy-controller",
-      "secret/webhook-certs",
-      "secret/entrepot-seal-keys",
-    ];
-    await this.#cluster.kubectl(["-n", SYSTEM, "delete", ...left, "--ignore-not-found"]);
     await this.ours.api.close();
     await Promise.all([this.#registry.stop(), this.#guarded.stop()]);
   }

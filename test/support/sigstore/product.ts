@@ -125,20 +125,11 @@ export class ProductStage {
   /** The operator first: while it lives it puts the webhook configurations back, and with them every write waits for nobody. */
   async close(): Promise<void> {
     const { cluster, product, api, mirror, namespace, dir } = this.#opened;
-    await product.stop();
-    const configurations = "validatingwebhookconfigurations,mutatingwebhookconfigurations";
-    await cluster.kubectl(["delete", configurations, "-l", "app.kubernetes.io/managed-by=entrepot"]);
+    await product.remove();
     await cluster.kubectl(["delete", "namespace", namespace, "--wait=false"]);
     if (this.#made.length > 0) await cluster.kubectl(["delete", ...this.#made, "--ignore-not-found", "--wait=false"]);
-    const left = [
-      "service/webhook",
-      "configmap/public-good-trusted-root",
-      "configmap/config-sigstore-keys",
-      "secret/webhook-certs",
-      "secret/entrepot-seal-keys",
-      ...this.#secrets,
-    ];
-    await cluster.kubectl(["-n", SYSTEM, "delete", ...left, "--ignore-not-found"]);
+    if (this.#secrets.length > 0)
+      await cluster.kubectl(["-n", SYSTEM, "delete", ...this.#secrets, "--ignore-not-found"]);
     await Promise.all([api.close(), mirror.stop(), this.stage.close()]);
     rmSync(dir, { recursive: true, force: true });
   }
