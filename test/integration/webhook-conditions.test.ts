@@ -96,6 +96,15 @@ describe("spec.policy", () => {
     expect(seen[1]).to.deep.equal(seen[0]);
   });
 
+  it("refuses while the image's configuration cannot be read", async () => {
+    outside.configFiles = new Error("ghcr.io: connection refused");
+    const webhook = await replica(outside, judging({ fetchConfigFile: true }));
+    const { response } = await webhook.send("CREATE", workload("Pod", "p", APP));
+    expect(response.status?.message).to.include("could not be read: ghcr.io: connection refused");
+    outside.configFiles = "{}";
+    expect((await webhook.send("CREATE", workload("Pod", "p", APP))).response.allowed).to.equal(true);
+  });
+
   describe("on an UPDATE without a new image", () => {
     const meta = judging({ includeObjectMeta: true });
 
@@ -140,6 +149,22 @@ describe("spec.policy", () => {
       const silent = await replica(outside, meta);
       const { response } = await silent.send("UPDATE", changed, { oldObject: old });
       expect(response.status?.message).to.include("connection refused");
+    });
+
+    it("refuses where the engine cannot judge, whatever it could not judge before", async () => {
+      outside.evaluation = () => ({ kind: "undecided", message: "no time left" });
+      const old = labelled(workload("Deployment", "d", APP), { owner: "a" });
+      const { response } = await (await replica(outside, meta)).send("UPDATE", labelled(old, {}), { oldObject: old });
+      expect(response.status?.message).to.include("no time left");
+    });
+
+    it("asks nobody about policies that see the same object", async () => {
+      const spec = { ...meta.spec, authorities: PASS };
+      const webhook = await replica(outside, { spec, others: [{}] });
+      const old = labelled(workload("Deployment", "d", APP), { owner: "a" });
+      const { response } = await webhook.send("UPDATE", labelled(old, { owner: "b" }), { oldObject: old });
+      expect(response.allowed).to.equal(true);
+      expect(outside.asked).to.deep.equal({ ...nothing, evaluate: 1 });
     });
   });
 });

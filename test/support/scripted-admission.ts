@@ -17,6 +17,7 @@ import type { Digest } from "../../core/image/reference.ts";
 import { compilePolicy } from "../../core/policy/compile.ts";
 import type {
   AuthorityOutcome,
+  CompiledPolicy,
   EvaluationInput,
   EvaluationResult,
   Evaluator,
@@ -55,7 +56,7 @@ export class Outside {
   /** What policies in CUE, Rego and CEL say of what they are shown. */
   evaluation: (evaluator: Evaluator, input: EvaluationInput) => EvaluationResult = () => ({ kind: "compliant" });
   /** The configurations of every image, as JSON. */
-  configFiles = "{}";
+  configFiles: string | Error = "{}";
   owners = new Map<string, Json>();
   /** The Events that were noted. */
   events: EventNote[] = [];
@@ -89,20 +90,33 @@ function request(operation: string, object: Json, options: { oldObject?: Json; d
   return decodeReview({ apiVersion: "admission.k8s.io/v1", kind: "AdmissionReview", request: review });
 }
 
-/** A replica as it is right after its start. */
-export async function replica(
-  outside: Outside,
-  change: { flag?: string; spec?: object; uid?: string; data?: Record<string, string> } = {},
-): Promise<Replica> {
-  const policy = {
+function policy(name: string, uid: string, spec: object | undefined): CompiledPolicy {
+  const object = {
     apiVersion: "policy.sigstore.dev/v1alpha1",
     kind: "ClusterImagePolicy",
-    metadata: { name: "signed", uid: change.uid ?? "p1", generation: 1, resourceVersion: "1", creationTimestamp: "" },
-    spec: { images: [{ glob: "ghcr.io/team/**" }], authorities: [{ name: "key", key: { data: PEM } }], ...change.spec },
+    metadata: { name, uid, generation: 1, resourceVersion: "1", creationTimestamp: "" },
+    spec: { images: [{ glob: "ghcr.io/team/**" }], authorities: [{ name: "key", key: { data: PEM } }], ...spec },
   } as ClusterImagePolicyObject;
+  return compilePolicy(object, sources());
+}
+
+/** A replica as it is right after its start; `others` are the specs of more policies. */
+export async function replica(
+  outside: Outside,
+  change: {
+    flag?: string;
+    spec?: object;
+    uid?: string;
+    data?: Record<string, string>;
+    others?: readonly object[];
+  } = {},
+): Promise<Replica> {
   const { config } = readConfig({ "dev.chainguard.enable-cip-cache": change.flag ?? "true", ...change.data });
   const snapshot: Snapshot = {
-    policies: [compilePolicy(policy, sources())],
+    policies: [
+      policy("signed", change.uid ?? "p1", change.spec),
+      ...(change.others ?? []).map((spec, index) => policy(`other-${index}`, `o${index}`, spec)),
+    ],
     config,
     sealer: await Sealer.create({ keys: [KEY] }),
     cluster: "c1",
@@ -143,6 +157,7 @@ export async function replica(
     },
     configFiles: async () => {
       outside.asked.configFiles += 1;
+      if (outside.configFiles instanceof Error) throw outside.configFiles;
       return outside.configFiles;
     },
     configMaps: () => undefined,
