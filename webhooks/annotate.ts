@@ -1,6 +1,6 @@
 import { stringMap } from "../core/admission/request.ts";
 import { fitRecords, fits } from "../core/cache/budget.ts";
-import { isUsable } from "../core/cache/freshness.ts";
+import { isUsable, lifeOf } from "../core/cache/freshness.ts";
 import { CACHE_ANNOTATION, type SealedRecords, type VerificationRecord, writeRecords } from "../core/cache/record.ts";
 import type { Digest } from "../core/image/reference.ts";
 import { fieldsOf } from "../core/json.ts";
@@ -16,10 +16,13 @@ interface Needed {
   readonly pins: Map<string, Digest>;
 }
 
-function needed(judgement: Judgement): Needed {
+/** What is to be sealed: all that was established, but for policies whose results are never cached. */
+function needed(judgement: Judgement, { snapshot, context }: Case): Needed {
+  const uncached = new Set(snapshot.policies.filter((policy) => lifeOf(policy, context) <= 0).map(({ uid }) => uid));
   const records: Records = new Map();
   const pins = new Map<string, Digest>();
-  for (const { task, digest, records: found } of judgement.results) {
+  for (const { task, digest, records: established } of judgement.results) {
+    const found = established.filter(({ record }) => !uncached.has(record.policyUid));
     for (const { image, record } of found) {
       const byPolicy = records.get(image) ?? new Map<string, VerificationRecord>();
       records.set(image, byPolicy.set(record.policyUid, record));
@@ -76,7 +79,7 @@ function otherAnnotationBytes(at: Case): number {
 export async function desiredAnnotation(judgement: Judgement, at: Case, memory: Memory): Promise<string | undefined> {
   if (!at.snapshot.config.cacheEnabled) return at.annotation;
   const own = await at.own();
-  const need = needed(judgement);
+  const need = needed(judgement, at);
   const sound = own !== undefined && !contradicts(own, judgement);
   if (need.records.size === 0) return sound ? at.annotation : undefined;
   if (sound && holds(own, need, at)) return at.annotation;

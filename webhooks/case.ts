@@ -11,6 +11,9 @@ import type { Memory } from "./memory.ts";
 import type { WebhookMetrics } from "./metrics.ts";
 import type { Owners } from "./owners.ts";
 
+/** Which revision of its StatefulSet or DaemonSet a Pod is of: their controllers write it. */
+const REVISION_LABEL = "controller-revision-hash";
+
 /** Everything that admission decides by, swapped whole: one request sees one state of the world. */
 export interface Snapshot {
   readonly policies: readonly CompiledPolicy[];
@@ -101,6 +104,7 @@ export class Case {
       epoch: snapshot.config.epoch,
       namespace: request.namespace,
       now: input.now,
+      cacheTtlSeconds: snapshot.config.cacheTtlSeconds,
     };
     this.owner = controllerOwner(metadata);
     this.annotation = stringMap(metadata?.["annotations"])[CACHE_ANNOTATION];
@@ -113,6 +117,12 @@ export class Case {
     if (signaturePullSecrets.length === 0) return await this.#podKeychain;
     const own = await this.#tools.keychains.forSecrets(this.request.namespace, signaturePullSecrets);
     return joinKeychains(own, await this.#podKeychain);
+  }
+
+  /** Whether an UPDATE brings another annotation than the object had, as `kubectl rollout undo` does: its ReplicaSet's. */
+  get bringsAnnotation(): boolean {
+    const before = stringMap(fieldsOf(this.request.oldObject?.["metadata"])?.["annotations"])[CACHE_ANNOTATION];
+    return this.request.oldObject !== undefined && this.annotation !== before;
   }
 
   /** The records on the object itself, if the cache is on and the seal holds. */
@@ -133,7 +143,9 @@ export class Case {
 
   async *#openOwners(): AsyncGenerator<SealedRecords, undefined> {
     if (!this.snapshot.config.cacheEnabled) return undefined;
-    for await (const annotation of this.#tools.owners.annotations(this.owner, this.request.namespace, this.signal)) {
+    const { owner, request, signal } = this;
+    const revision = stringMap(fieldsOf(request.object["metadata"])?.["labels"])[REVISION_LABEL];
+    for await (const annotation of this.#tools.owners.annotations(owner, revision, request.namespace, signal)) {
       const sealed = await this.#open(annotation, "owner");
       if (sealed !== undefined) yield sealed;
     }
@@ -143,11 +155,10 @@ export class Case {
   async #open(annotation: string | undefined, level: "own" | "owner"): Promise<SealedRecords | undefined> {
     if (annotation === undefined || !this.snapshot.config.cacheEnabled) return undefined;
     const { memory } = this.#tools;
-    let opened = memory.opened.get(annotation);
-    if (opened === undefined) {
-      opened = await this.snapshot.sealer.open(annotation);
-      if (opened.kind === "opened") memory.opened.set(annotation, opened); // refusals cost their sender, not our memory
-    }
+    const { sealer: by } = this.snapshot;
+    const known = memory.opened.get(annotation);
+    const opened = known?.by === by ? known.opened : await by.open(annotation);
+    if (opened !== known?.opened && opened.kind === "opened") memory.opened.set(annotation, { by, opened }); // refusals cost their sender, not our memory
     if (opened.kind === "refused") return this.#refuse(level, opened.reason);
     return isCurrent(opened.sealed, this.context) ? opened.sealed : this.#refuse(level, "cluster-or-epoch");
   }

@@ -1,4 +1,6 @@
+import { isRegistryError } from "../adapters/registry/errors.ts";
 import { Shared } from "../adapters/shared.ts";
+import { CLOCK_SKEW_SECONDS, isAlive, lifeOf } from "../core/cache/freshness.ts";
 import type { SealedRecords } from "../core/cache/record.ts";
 import { type Digest, type ImageReference, repositoryName } from "../core/image/reference.ts";
 import type { ResolveDigest } from "../core/policy/types.ts";
@@ -15,12 +17,19 @@ export function pinKey(reference: ImageReference): string {
 function livePin(
   sealed: SealedRecords,
   reference: ImageReference,
-  now: number,
+  { snapshot, context }: Case,
 ): { readonly digest: Digest; readonly issued: number } | undefined {
   const digest = sealed.pins.get(pinKey(reference));
   if (digest === undefined) return undefined;
   const records = [...(sealed.records.get(`${repositoryName(reference)}@${digest}`)?.values() ?? [])];
-  const alive = records.filter(({ expires }) => now < expires).map(({ issued }) => issued);
+  const lifeBy = (uid: string) =>
+    lifeOf(
+      snapshot.policies.find((policy) => policy.uid === uid),
+      context,
+    );
+  const alive = records
+    .filter((record) => isAlive(record, lifeBy(record.policyUid), context.now))
+    .map(({ issued }) => issued);
   return alive.length === 0 ? undefined : { digest, issued: Math.max(...alive) };
 }
 
@@ -48,19 +57,33 @@ export class Digests {
     if (sealed !== undefined) return sealed;
     const key = pinKey(reference);
     const known = this.#memory.pins.get(key);
-    const young = known !== undefined && at.context.now.getTime() - known.resolvedAt <= maxAgeMs(at);
-    return young ? known.digest : await this.#ask(reference, key, at);
+    const ageMs = known === undefined ? Number.NaN : at.context.now.getTime() - known.resolvedAt;
+    // Another request may have resolved it since this one began; from further ahead it is a clock that was set back.
+    const young = ageMs >= -CLOCK_SKEW_SECONDS * 1000 && ageMs <= maxAgeMs(at);
+    return known !== undefined && young ? known.digest : await this.#anew(reference, key, at);
+  }
+
+  /** What the registry says now. A rollback needs it the least and comes when it is missed the most: what it brings sealed stands in. */
+  async #anew(reference: ImageReference, key: string, at: Case): Promise<Digest> {
+    try {
+      return await this.#ask(reference, key, at);
+    } catch (thrown) {
+      const isRollback = at.restarted && at.bringsAnnotation;
+      const own = isRollback && isRegistryError(thrown, ...SILENT) ? await at.own() : undefined;
+      const pin = own && livePin(own, reference, at);
+      if (pin === undefined) throw thrown;
+      return pin.digest;
+    }
   }
 
   /** What an owned object carries itself (a ReplicaSet its Deployment's annotation), then what its owners carry. */
   async #inherited(reference: ImageReference, at: Case): Promise<Digest | undefined> {
-    const now = at.context.now.getTime() / 1000;
     const own = await at.own();
-    const pin = own && livePin(own, reference, now);
+    const pin = own && livePin(own, reference, at);
     if (pin !== undefined) return pin.digest;
     for (let index = 0; ; index++) {
       const sealed = await at.inherited(index);
-      const found = sealed && livePin(sealed, reference, now);
+      const found = sealed && livePin(sealed, reference, at);
       if (found !== undefined || sealed === undefined) return found?.digest;
     }
   }
@@ -73,7 +96,7 @@ export class Digests {
     if (at.phase !== "validate") return undefined;
     const now = at.context.now.getTime();
     const own = await at.own();
-    const pin = own && livePin(own, reference, now / 1000);
+    const pin = own && livePin(own, reference, at);
     return pin !== undefined && now - pin.issued * 1000 <= maxAgeMs(at) ? pin.digest : undefined;
   }
 
@@ -98,6 +121,9 @@ function maxAgeMs(at: Case): number {
   if (at.restarted) return at.phase === "mutate" ? -1 : HANDOVER_MS;
   return at.snapshot.config.cacheEnabled ? at.snapshot.config.tagTtlSeconds * 1000 : UNCACHED_TTL_MS;
 }
+
+/** The registry said nothing about the tag. */
+const SILENT = ["REGISTRY_UNREACHABLE", "REGISTRY_TIMEOUT", "REGISTRY_THROTTLED"] as const;
 
 /** From the mutating webhook's answer to the validating one's question. */
 const HANDOVER_MS = 15_000;

@@ -1,5 +1,5 @@
 import { Shared } from "../adapters/shared.ts";
-import { findRecord, isUsable, recordKey, scopeOf } from "../core/cache/freshness.ts";
+import { endOf, findRecord, isUsable, lifeOf, recordKey, scopeOf } from "../core/cache/freshness.ts";
 import type { SealedRecords, VerificationRecord } from "../core/cache/record.ts";
 import { messageOf } from "../core/errors.ts";
 import { canonicalName } from "../core/image/reference.ts";
@@ -54,7 +54,7 @@ export class Facts {
     const established = await this.#withConfig(image, policy, verdict.matches, at);
     if (typeof established === "string") return { kind: "undecided", reasons: [established] };
     const record = this.#newRecord(policy, established, at);
-    this.#remember(key, record, at);
+    this.#remember(key, record, policy, at);
     return { kind: "pass", record };
   }
 
@@ -70,13 +70,14 @@ export class Facts {
     at: Case,
   ): Promise<VerificationRecord | undefined> {
     const inMemory = this.#memory.records.get(key);
-    if (inMemory !== undefined && isUsable(inMemory, policy, at.context)) return this.#hit("memory", inMemory);
+    const life = memoryLife(policy, at);
+    if (inMemory !== undefined && isUsable(inMemory, policy, at.context, life)) return this.#hit("memory", inMemory);
     this.#metrics.lookups.inc({ level: "memory", result: "miss" });
-    if (!at.snapshot.config.cacheEnabled) return undefined;
+    if (!isCached(policy, at)) return undefined;
     const own = await at.own();
     const record =
       (own && this.#in(own, "own", image, policy, at)) ?? (at.owner && (await this.#inherited(image, policy, at)));
-    if (record !== undefined) this.#remember(key, record, at);
+    if (record !== undefined) this.#remember(key, record, policy, at);
     return record;
   }
 
@@ -106,9 +107,8 @@ export class Facts {
     return record;
   }
 
-  #remember(key: string, record: VerificationRecord, at: Case): void {
-    const left = record.expires * 1000 - at.context.now.getTime();
-    const ttl = at.snapshot.config.cacheEnabled ? left : Math.min(left, UNCACHED_TTL_MS);
+  #remember(key: string, record: VerificationRecord, policy: CompiledPolicy, at: Case): void {
+    const ttl = endOf(record, memoryLife(policy, at)) * 1000 - at.context.now.getTime();
     if (ttl > 0) this.#memory.records.set(key, record, { ttl });
   }
 
@@ -121,7 +121,7 @@ export class Facts {
       resourceVersion: policy.resourceVersion,
       policyHash: policy.hash,
       issued,
-      expires: issued + at.snapshot.config.cacheTtlSeconds,
+      expires: issued + memoryLife(policy, at),
       ...established,
       ...(scope !== undefined && { scope }),
     };
@@ -179,6 +179,16 @@ export class Facts {
       return { kind: "undecided", message: undecidedMessage(thrown, at.signal) };
     }
   }
+}
+
+/** Whether results of `policy` are sealed, and believed when they are. */
+function isCached(policy: CompiledPolicy, at: Case): boolean {
+  return at.snapshot.config.cacheEnabled && lifeOf(policy, at.context) > 0;
+}
+
+/** How long memory holds results, in seconds: what is not cached, only until the validating webhook has asked. */
+function memoryLife(policy: CompiledPolicy, at: Case): number {
+  return isCached(policy, at) ? lifeOf(policy, at.context) : UNCACHED_TTL_MS / 1000;
 }
 
 function undecidedMessage(thrown: unknown, signal: AbortSignal): string {

@@ -1,7 +1,8 @@
 import { LRUCache } from "lru-cache";
+import { type Clock, systemClock } from "../adapters/clock.ts";
 import type { OwnerRef } from "../core/admission/request.ts";
 import type { VerificationRecord } from "../core/cache/record.ts";
-import type { Opened } from "../core/cache/seal.ts";
+import type { Opened, Sealer } from "../core/cache/seal.ts";
 import type { Digest } from "../core/image/reference.ts";
 import type { AuthorityOutcome } from "../core/policy/types.ts";
 
@@ -21,18 +22,12 @@ export interface OwnerFacts {
  * more trusted than its source: records keep their own expiry, denials live seconds.
  */
 export class Memory {
-  readonly records = new LRUCache<string, VerificationRecord>({
-    maxSize: 32 * MEBIBYTE,
-    sizeCalculation: (record, key) => key.length + JSON.stringify(record).length + ENTRY_OVERHEAD,
-  });
+  readonly records: LRUCache<string, VerificationRecord>;
   /** Digests of tags, with when they were resolved (milliseconds since the epoch). */
   readonly pins = new LRUCache<string, { readonly digest: Digest; readonly resolvedAt: number }>({ max: 20_000 });
-  readonly denials = new LRUCache<string, Extract<AuthorityOutcome, { readonly kind: "failed" }>>({
-    maxSize: 4 * MEBIBYTE,
-    ttl: NEGATIVE_TTL_MS,
-    sizeCalculation: ({ message }, key) => key.length + message.length + ENTRY_OVERHEAD,
-  });
-  readonly opened = new LRUCache<string, Opened>({
+  readonly denials: LRUCache<string, Extract<AuthorityOutcome, { readonly kind: "failed" }>>;
+  /** Annotations that opened, and by which keyring: a request under way when a key is dropped must not bring it back. */
+  readonly opened = new LRUCache<string, { readonly by: Sealer; readonly opened: Opened }>({
     maxSize: 32 * MEBIBYTE,
     sizeCalculation: (_opened, annotation) => annotation.length * 4 + ENTRY_OVERHEAD,
   });
@@ -40,15 +35,37 @@ export class Memory {
     maxSize: 16 * MEBIBYTE,
     sizeCalculation: (annotation, text) => annotation.length + text.length + ENTRY_OVERHEAD,
   });
-  readonly owners = new LRUCache<string, OwnerFacts>({
-    maxSize: 16 * MEBIBYTE,
-    ttl: OWNER_TTL_MS,
-    sizeCalculation: (facts, uid) => uid.length + (facts.annotation?.length ?? 0) + ENTRY_OVERHEAD,
-  });
+  readonly owners: LRUCache<string, OwnerFacts>;
 
-  /** Drops what the keyring decided: after a rotation annotations are opened and sealed anew. */
-  forgetSeals(): void {
+  /** Entries age by `clock`. */
+  constructor(clock: Pick<Clock, "monotonicMs"> = systemClock) {
+    const aging = { perf: { now: () => clock.monotonicMs() }, ttlResolution: 0 };
+    this.records = new LRUCache({
+      ...aging,
+      maxSize: 32 * MEBIBYTE,
+      sizeCalculation: (record, key) => key.length + JSON.stringify(record).length + ENTRY_OVERHEAD,
+    });
+    this.denials = new LRUCache({
+      ...aging,
+      maxSize: 4 * MEBIBYTE,
+      ttl: NEGATIVE_TTL_MS,
+      sizeCalculation: ({ message }, key) => key.length + message.length + ENTRY_OVERHEAD,
+    });
+    this.owners = new LRUCache({
+      ...aging,
+      maxSize: 16 * MEBIBYTE,
+      ttl: OWNER_TTL_MS,
+      sizeCalculation: (facts, uid) => uid.length + (facts.annotation?.length ?? 0) + ENTRY_OVERHEAD,
+    });
+  }
+
+  /**
+   * Drops what the keyring decided: after a rotation annotations are opened and sealed anew. Records stay, so that a rotation costs no
+   * registry anything, unless a key was `dropped`: they may have come by its seal.
+   */
+  forgetSeals(dropped: boolean): void {
     this.opened.clear();
     this.sealed.clear();
+    if (dropped) this.records.clear();
   }
 }

@@ -28,6 +28,17 @@ export function ownerFacts(metadata: unknown): OwnerFacts {
   return { ...(annotation !== undefined && { annotation }), ...(next !== undefined && { next }) };
 }
 
+/**
+ * What an owner's facts are remembered as, or undefined if they are not. A ReplicaSet or Job has one template for life. A StatefulSet or
+ * DaemonSet is written in place, perhaps through another replica: what it said holds for the children of one revision. A CronJob
+ * is too, and its Jobs, rare as they are, name no revision.
+ */
+function memoryKey({ kind, uid }: OwnerRef, revision: string | undefined): string | undefined {
+  if (kind === "CronJob") return undefined;
+  if (kind !== "StatefulSet" && kind !== "DaemonSet") return uid;
+  return revision === undefined ? undefined : `${uid} ${revision}`;
+}
+
 /** Reads the annotations of an object's controllers, nearest first: one metadata-only GET each, and none when memory has it. */
 export class Owners {
   readonly #client: KubeClient;
@@ -43,25 +54,39 @@ export class Owners {
     this.#log = log;
   }
 
-  /** The annotations up the chain. An owner that is gone, foreign or not the one named by UID ends it: a miss, never an error. */
-  async *annotations(first: OwnerRef | undefined, namespace: string, signal: AbortSignal): AsyncGenerator<string> {
+  /**
+   * The annotations up the chain, for a child of that `revision` (its `controller-revision-hash`, if it has one). An owner that is
+   * gone, foreign or not the one named by UID ends it: a miss, never an error.
+   */
+  async *annotations(
+    first: OwnerRef | undefined,
+    revision: string | undefined,
+    namespace: string,
+    signal: AbortSignal,
+  ): AsyncGenerator<string> {
     let owner = first;
     for (let depth = 0; owner !== undefined && depth < CHAIN_LIMIT; depth += 1) {
-      const facts: OwnerFacts = await this.#factsOf(owner, namespace, signal);
+      const facts: OwnerFacts = await this.#factsOf(owner, depth === 0 ? revision : undefined, namespace, signal);
       if (facts.annotation !== undefined) yield facts.annotation;
       owner = facts.next;
     }
   }
 
-  async #factsOf(owner: OwnerRef, namespace: string, signal: AbortSignal): Promise<OwnerFacts> {
-    const known = this.#memory.owners.get(owner.uid);
+  async #factsOf(
+    owner: OwnerRef,
+    revision: string | undefined,
+    namespace: string,
+    signal: AbortSignal,
+  ): Promise<OwnerFacts> {
+    const key = memoryKey(owner, revision);
+    const known = key === undefined ? undefined : this.#memory.owners.get(key);
     if (known !== undefined) return known;
     const resource = resourceOf(owner);
     if (resource === undefined || owner.uid === "") return NONE;
     try {
       const read = (shared: AbortSignal) =>
-        this.#read(resource, owner, namespace, AbortSignal.any([shared, AbortSignal.timeout(LOOKUP_MS)]));
-      return (await this.#reads.get(`${namespace}/${owner.uid}`, signal, read)).value;
+        this.#read(resource, owner, key, namespace, AbortSignal.any([shared, AbortSignal.timeout(LOOKUP_MS)]));
+      return (await this.#reads.get(`${namespace}/${key ?? owner.uid}`, signal, read)).value;
     } catch (thrown) {
       const { kind, name } = owner;
       this.#log.warn("owner not read: its records are not used", { kind, namespace, name, error: messageOf(thrown) });
@@ -69,7 +94,13 @@ export class Owners {
     }
   }
 
-  async #read(resource: Resource, owner: OwnerRef, namespace: string, signal: AbortSignal): Promise<OwnerFacts> {
+  async #read(
+    resource: Resource,
+    owner: OwnerRef,
+    key: string | undefined,
+    namespace: string,
+    signal: AbortSignal,
+  ): Promise<OwnerFacts> {
     this.#metrics.ownerReads.inc();
     const live = await this.#client.getMetadata(resource, owner.name, { namespace, signal });
     if (live.metadata.uid !== owner.uid) {
@@ -77,7 +108,7 @@ export class Owners {
       return NONE;
     }
     const facts = ownerFacts(live.metadata);
-    this.#memory.owners.set(owner.uid, facts);
+    if (key !== undefined) this.#memory.owners.set(key, facts);
     return facts;
   }
 }

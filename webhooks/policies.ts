@@ -1,5 +1,6 @@
-import type { AdmissionRequest } from "../core/admission/request.ts";
+import { type AdmissionRequest, stringMap } from "../core/admission/request.ts";
 import { type Fields, fieldsOf } from "../core/json.ts";
+import { policyCacheTtl } from "../core/policy/cache-ttl.ts";
 import { defaultClusterImagePolicy, defaultTrustRoot } from "../core/policy/defaults.ts";
 import type { ConfigMapLookup } from "../core/policy/sources.ts";
 import type { PolicyEngine } from "../core/policy/types.ts";
@@ -78,7 +79,9 @@ async function validation(
     case "ClusterImagePolicy": {
       const sources = settled ? [] : await compilationErrors(specOf(object), dependencies);
       const { failOnEmptyAuthorities } = snapshot.config;
-      return validateClusterImagePolicy(object, { systemNamespace, failOnEmptyAuthorities }, sources);
+      const found = validateClusterImagePolicy(object, { systemNamespace, failOnEmptyAuthorities }, sources);
+      const { problem } = policyCacheTtl(stringMap(fieldsOf(object["metadata"])?.["annotations"]));
+      return problem === undefined ? found : { ...found, warnings: [...found.warnings, problem] };
     }
     case "TrustRoot":
       return await trustRootValidation(object, settled, dependencies);

@@ -55,7 +55,7 @@ export async function run(env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<
     void server.use(tlsPair(world.secret(CERTIFICATE_SECRET)));
     if (world.current()?.policies.some(needsEngine)) void warm(engine, log);
   };
-  const onKeyring = () => memory.forgetSeals();
+  const onKeyring = (dropped: boolean) => memory.forgetSeals(dropped);
   const common = { client, namespace, log, clock: systemClock };
   const world: World = new World({ ...common, metrics: kubeMetrics, onKeyring, onChange });
   const resolve = registry.resolve.bind(registry);

@@ -4,8 +4,8 @@ import type { KubeMetrics } from "../adapters/kube/metrics.ts";
 import { Resources } from "../adapters/kube/resources.ts";
 import type { KubeClient, KubeObject } from "../adapters/kube/types.ts";
 import type { Log } from "../adapters/telemetry/log.ts";
-import { readConfig } from "../core/admission/config.ts";
-import { type Keyring, parseKeyring } from "../core/cache/keyring.ts";
+import { LONGEST_CACHE_TTL_SECONDS, readConfig } from "../core/admission/config.ts";
+import { dropsLiveKey, type Keyring, parseKeyring } from "../core/cache/keyring.ts";
 import { Sealer } from "../core/cache/seal.ts";
 import { messageOf } from "../core/errors.ts";
 import { compilePolicy, degradedBy, keepLastGood } from "../core/policy/compile.ts";
@@ -38,8 +38,8 @@ export interface WorldOptions {
   readonly metrics: KubeMetrics;
   readonly log: Log;
   readonly clock: Clock;
-  /** Called after the keyring changed. */
-  readonly onKeyring: () => void;
+  /** Called once snapshots have another keyring than before; `dropped`: a key was taken out whose records may live. */
+  readonly onKeyring: (dropped: boolean) => void;
   /** Called after anything changed that a readiness or certificate check may look at. */
   readonly onChange: () => void;
 }
@@ -57,6 +57,8 @@ export class World {
   #compiled: ReadonlyMap<string, CompiledPolicy> = new Map();
   #problems: ReadonlyMap<string, string> = new Map();
   #keyringText: string | undefined;
+  #keyring: Keyring | undefined;
+  #servedKeyring: Keyring | undefined;
   #sealer: Sealer | undefined;
   #snapshot: Snapshot | undefined;
   #rebuilding: Promise<void> = Promise.resolve();
@@ -181,6 +183,15 @@ export class World {
       sealer: this.#sealer,
       cluster: this.#cluster,
     });
+    this.#announceKeyring();
+  }
+
+  #announceKeyring(): void {
+    const [before, after] = [this.#servedKeyring, this.#keyring];
+    if (after === undefined || after === before) return;
+    this.#servedKeyring = after;
+    const now = this.#options.clock.now();
+    this.#options.onKeyring(before !== undefined && dropsLiveKey(before, after, LONGEST_CACHE_TTL_SECONDS, now));
   }
 
   async #loadKeyring(): Promise<void> {
@@ -196,7 +207,7 @@ export class World {
     }
     this.#sealer = await Sealer.create(keyring);
     this.#keyringText = text;
-    this.#options.onKeyring();
+    this.#keyring = keyring;
   }
 
   #compile(): void {
@@ -205,6 +216,11 @@ export class World {
     const compiled = this.#policies.list().map((policy) => {
       const now = compilePolicy(policy, sources);
       const kept = keepLastGood(this.#compiled.get(now.uid), now);
+      if (now.cacheTtl.problem !== undefined)
+        this.#options.log.warn("policy has an unusable annotation", {
+          policy: now.name,
+          problem: now.cacheTtl.problem,
+        });
       if (now.problem !== undefined) {
         problems.set(now.uid, now.problem);
         const fields = { policy: now.name, problem: now.problem, lastGood: kept !== now };

@@ -11,6 +11,8 @@ export interface AdmissionConfig {
 }
 
 const DAY = 24 * 3600;
+/** No record lives longer than this. */
+export const LONGEST_CACHE_TTL_SECONDS = 30 * DAY;
 const UNITS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: DAY };
 
 /** Seconds of a duration such as `24h`, `90m` or `1h30m`; undefined for anything else. */
@@ -93,7 +95,7 @@ export function readConfig(data: Data | undefined): { config: AdmissionConfig; p
     noMatchPolicy: oneOf(from, "no-match-policy", ["deny", "allow", "warn"], "deny", problems),
     failOnEmptyAuthorities: boolean(from, "fail-on-empty-authorities", true, problems),
     cacheEnabled: from["dev.chainguard.enable-cip-cache"] === "true",
-    cacheTtlSeconds: duration(from, "dev.entrepot.cache-ttl", DAY, 30 * DAY, problems),
+    cacheTtlSeconds: duration(from, "dev.entrepot.cache-ttl", DAY, LONGEST_CACHE_TTL_SECONDS, problems),
     tagTtlSeconds: duration(from, "dev.entrepot.tag-ttl", 60, DAY, problems),
     epoch: (from["dev.entrepot.cache-epoch"] ?? "0").slice(0, 64),
     resolveDigests: oneOf(from, "dev.entrepot.resolve-digests", ["pods", "all", "off"], "pods", problems),

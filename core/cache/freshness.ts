@@ -10,7 +10,12 @@ export interface CacheContext {
   /** The workload's namespace, for policies with credentials of their own. */
   readonly namespace: string;
   readonly now: Date;
+  /** `dev.entrepot.cache-ttl`, now in force for policies without an annotation of their own. */
+  readonly cacheTtlSeconds: number;
 }
+
+/** Webhook replicas' clocks may differ by this much; what comes from further in the future is not believed. */
+export const CLOCK_SKEW_SECONDS = 60;
 
 /** The key of an image in the records: `registry/repository@digest`. */
 export function recordKey(image: PinnedImage): string {
@@ -28,20 +33,39 @@ export function isCurrent(sealed: SealedRecords, context: CacheContext): boolean
   return sealed.cluster === context.cluster && sealed.epoch === context.epoch;
 }
 
-/** Whether `record` answers for `policy` now (design D2). Any disagreement is a miss, never an error. */
-export function isUsable(record: VerificationRecord, policy: CompiledPolicy, context: CacheContext): boolean {
-  const now = context.now.getTime() / 1000;
+/** How long results of `policy` are believed now, in seconds: as its own annotation says, else the ConfigMap. 0: they are never cached. */
+export function lifeOf(policy: CompiledPolicy | undefined, context: Pick<CacheContext, "cacheTtlSeconds">): number {
+  return policy?.cacheTtl.seconds ?? context.cacheTtlSeconds;
+}
+
+/** When a record with `life` seconds to live stops counting: a shorter life set later ends it early, a longer one extends nothing sealed. */
+export function endOf({ issued, expires }: Pick<VerificationRecord, "issued" | "expires">, life: number): number {
+  return Math.min(expires, issued + life);
+}
+
+/** Whether a record that may live `life` seconds is alive, whatever it is about. With no life to live none is, whoever's clock is ahead. */
+export function isAlive(record: Pick<VerificationRecord, "issued" | "expires">, life: number, now: Date): boolean {
+  const seconds = now.getTime() / 1000;
+  return life > 0 && record.issued <= seconds + CLOCK_SKEW_SECONDS && seconds < endOf(record, life);
+}
+
+/**
+ * Whether `record` answers for `policy` now (design D2), with `life` seconds to live since it was issued. Any disagreement is a
+ * miss, never an error.
+ */
+export function isUsable(
+  record: VerificationRecord,
+  policy: CompiledPolicy,
+  context: CacheContext,
+  life = lifeOf(policy, context),
+): boolean {
   return (
     record.policyUid === policy.uid &&
     record.policyHash === policy.hash &&
     record.scope === scopeOf(policy, context.namespace) &&
-    record.issued <= now + CLOCK_SKEW_SECONDS &&
-    now < record.expires
+    isAlive(record, life, context.now)
   );
 }
-
-/** Webhook replicas' clocks may differ by this much; a record from further in the future is not believed. */
-const CLOCK_SKEW_SECONDS = 60;
 
 /** The usable record of `image` under `policy`, or undefined. */
 export function findRecord(

@@ -108,7 +108,23 @@ export function rotateKeyring(
   return { keys: [makeKey(now), ...retired] };
 }
 
-/** The keyring without private parts: what auditors verify with. */
+/**
+ * Whether a key left the ring while records that it sealed may live, which is up to `longestLifeSeconds`: somebody wants it believed
+ * no more. A key that leaves after its time takes nothing with it.
+ */
+export function dropsLiveKey(before: Keyring, after: Keyring, longestLifeSeconds: number, now: Date): boolean {
+  const seconds = now.getTime() / 1000;
+  const kept = new Set(after.keys.map(({ kid, x }) => `${kid} ${x}`));
+  return before.keys.some(
+    ({ kid, x, retired }) =>
+      !kept.has(`${kid} ${x}`) && (retired === undefined || seconds - retired < longestLifeSeconds),
+  );
+}
+
+/** The keyring without private parts: what auditors verify with. Members are named one by one, so that no other ever gets out. */
 export function publicKeyring(keyring: Keyring): Keyring {
-  return { keys: keyring.keys.map(({ d: _private, ...key }) => key) };
+  const keys = keyring.keys.map(({ kty, crv, alg, use, kid, x, iat, retired }) => {
+    return { kty, crv, alg, use, kid, x, iat, ...(retired !== undefined && { retired }) };
+  });
+  return { keys };
 }

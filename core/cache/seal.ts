@@ -63,6 +63,8 @@ export class Sealer {
    */
   async open(annotation: string): Promise<Opened> {
     if (annotation.length > SEALED_LIMIT) return { kind: "refused", reason: "too-large" };
+    // Half a surrogate pair would be signed as U+FFFD is: two texts with one signature.
+    if (!annotation.isWellFormed()) return { kind: "refused", reason: "format" };
     const parts = splitSignature(annotation);
     if (parts === undefined) return { kind: "refused", reason: "unsigned" };
     const kid = keyId(parts.header);
@@ -82,6 +84,12 @@ export class Sealer {
     const sealed = readRecords(parts.text);
     return sealed === undefined ? { kind: "refused", reason: "format" } : { kind: "opened", sealed };
   }
+}
+
+/** The id of the key that an annotation claims to be sealed with, which is true only of one that opened; undefined where it claims none. */
+export function claimedKeyId(annotation: string): string | undefined {
+  const parts = annotation.length > SEALED_LIMIT ? undefined : splitSignature(annotation);
+  return parts && keyId(parts.header);
 }
 
 function splitSignature(annotation: string): { text: string; header: string; signature: string } | undefined {

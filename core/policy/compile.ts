@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import type { ClusterImagePolicyObject, ClusterImagePolicySpec } from "../../crds/index.ts";
 import { messageOf } from "../errors.ts";
 import { compileGlob, type Glob } from "../image/glob.ts";
+import { policyCacheTtl } from "./cache-ttl.ts";
 import { compileAuthority } from "./compile-authority.ts";
 import { compileCondition } from "./compile-evaluator.ts";
 import { defaultClusterImagePolicy } from "./defaults.ts";
@@ -91,6 +92,7 @@ export function compilePolicy(policy: ClusterImagePolicyObject, sources: Compile
     globs: globs.value,
     match: compileMatch(spec),
     authorities: authorities.value,
+    cacheTtl: policyCacheTtl(policy.metadata.annotations),
     ...(condition.value !== undefined && { condition: condition.value }),
     ...(problem !== undefined && { problem }),
     ...(awaits && { awaitsResolution: true }),
@@ -107,7 +109,7 @@ export function degradedBy(policy: CompiledPolicy): string | undefined {
 
 /**
  * The last good form of a policy that no longer compiles goes on enforcing what it did (design D7): of the same generation, or of an
- * earlier one while what the new one needs from outside the cluster is still being fetched.
+ * earlier one while what the new one needs from outside the cluster is still being fetched. How long results are believed is followed even then.
  */
 export function keepLastGood(lastGood: CompiledPolicy | undefined, now: CompiledPolicy): CompiledPolicy {
   const usable =
@@ -115,5 +117,8 @@ export function keepLastGood(lastGood: CompiledPolicy | undefined, now: Compiled
     lastGood.problem === undefined &&
     lastGood.uid === now.uid &&
     (lastGood.generation === now.generation || now.awaitsResolution === true);
-  return now.problem !== undefined && usable ? lastGood : now;
+  if (now.problem === undefined || !usable) return now;
+  const { seconds, problem } = lastGood.cacheTtl;
+  const settled = seconds === now.cacheTtl.seconds && problem === now.cacheTtl.problem;
+  return settled ? lastGood : { ...lastGood, cacheTtl: now.cacheTtl };
 }

@@ -1,5 +1,6 @@
 import type { Glob } from "../image/glob.ts";
 import type { Digest, ImageReference } from "../image/reference.ts";
+import type { PolicyCacheTtl } from "./cache-ttl.ts";
 
 /** How signatures hash what they sign (`key.hashAlgorithm`). */
 export type HashAlgorithm = "sha224" | "sha256" | "sha384" | "sha512";
@@ -148,6 +149,8 @@ export interface CompiledPolicy {
   readonly problem?: string;
   /** The problem may be no more than that the operator has not yet fetched what this generation needs. */
   readonly awaitsResolution?: true;
+  /** How long results are believed, by the policy's own annotation; no part of the hash, because it changes no decision. */
+  readonly cacheTtl: PolicyCacheTtl;
 }
 
 /** A signature that verified: what a record keeps of it, and `spec.policy` sees, by policy-controller's names. */

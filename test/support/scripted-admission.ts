@@ -3,13 +3,13 @@ import { generateKeyPairSync } from "node:crypto";
 import { expect } from "chai";
 import jsonpatch, { type Operation } from "fast-json-patch";
 import { Registry } from "prom-client";
-import { systemClock } from "../../adapters/clock.ts";
+import { type Clock, systemClock } from "../../adapters/clock.ts";
 import type { EventNote } from "../../adapters/kube/events.ts";
 import type { KubeClient } from "../../adapters/kube/types.ts";
 import { silentLog } from "../../adapters/telemetry/log.ts";
-import { readConfig } from "../../core/admission/config.ts";
+import { LONGEST_CACHE_TTL_SECONDS, readConfig } from "../../core/admission/config.ts";
 import { type AdmissionRequest, decodeReview } from "../../core/admission/request.ts";
-import { newSealKey } from "../../core/cache/keyring.ts";
+import { dropsLiveKey, type Keyring, newSealKey } from "../../core/cache/keyring.ts";
 import { CACHE_ANNOTATION } from "../../core/cache/record.ts";
 import { Sealer } from "../../core/cache/seal.ts";
 import { DomainError } from "../../core/errors.ts";
@@ -36,7 +36,8 @@ const PEM = generateKeyPairSync("ec", { namedCurve: "P-256" })
   .toString();
 export const SIGNED = `sha256:${"a".repeat(64)}` as const;
 export const UNSIGNED = `sha256:${"b".repeat(64)}` as const;
-const KEY = newSealKey(new Date());
+/** The seal key of a replica that was given none. */
+export const KEY = newSealKey(new Date());
 export const APP = "ghcr.io/team/app:v1";
 /** Nobody was asked. */
 export const nothing = { resolve: 0, verify: 0, configFiles: 0, evaluate: 0, owner: 0, secrets: 0 };
@@ -67,6 +68,10 @@ export class Outside {
 export interface Replica {
   readonly memory: Memory;
   readonly metrics: Registry;
+  /** What it decides by. */
+  readonly snapshot: Snapshot;
+  /** Gives it another world to decide by, as informers do; its memory stays. */
+  become(change: Change): Promise<void>;
   send(
     operation: "CREATE" | "UPDATE",
     object: Json,
@@ -90,37 +95,51 @@ function request(operation: string, object: Json, options: { oldObject?: Json; d
   return decodeReview({ apiVersion: "admission.k8s.io/v1", kind: "AdmissionReview", request: review });
 }
 
-function policy(name: string, uid: string, spec: object | undefined): CompiledPolicy {
+/** How a replica's world differs from the usual one; `others` are the specs of more policies, `annotations` those of the first. */
+export interface Change {
+  readonly flag?: string;
+  readonly spec?: object;
+  readonly uid?: string;
+  readonly data?: Record<string, string>;
+  readonly others?: readonly object[];
+  readonly annotations?: Record<string, string>;
+  readonly keyring?: Keyring;
+  readonly sealer?: Sealer;
+  readonly cluster?: string;
+}
+
+async function world(change: Change): Promise<Snapshot> {
+  const { config } = readConfig({ "dev.chainguard.enable-cip-cache": change.flag ?? "true", ...change.data });
+  return {
+    policies: [
+      policy("signed", change.uid ?? "p1", change.spec, change.annotations),
+      ...(change.others ?? []).map((spec, index) => policy(`other-${index}`, `o${index}`, spec)),
+    ],
+    config,
+    sealer: change.sealer ?? (await Sealer.create(change.keyring ?? { keys: [KEY] })),
+    cluster: change.cluster ?? "c1",
+  };
+}
+
+function policy(
+  name: string,
+  uid: string,
+  spec: object | undefined,
+  annotations: Record<string, string> = {},
+): CompiledPolicy {
   const object = {
     apiVersion: "policy.sigstore.dev/v1alpha1",
     kind: "ClusterImagePolicy",
-    metadata: { name, uid, generation: 1, resourceVersion: "1", creationTimestamp: "" },
+    metadata: { name, uid, generation: 1, resourceVersion: "1", creationTimestamp: "", annotations },
     spec: { images: [{ glob: "ghcr.io/team/**" }], authorities: [{ name: "key", key: { data: PEM } }], ...spec },
   } as ClusterImagePolicyObject;
   return compilePolicy(object, sources());
 }
 
-/** A replica as it is right after its start; `others` are the specs of more policies. */
-export async function replica(
-  outside: Outside,
-  change: {
-    flag?: string;
-    spec?: object;
-    uid?: string;
-    data?: Record<string, string>;
-    others?: readonly object[];
-  } = {},
-): Promise<Replica> {
-  const { config } = readConfig({ "dev.chainguard.enable-cip-cache": change.flag ?? "true", ...change.data });
-  const snapshot: Snapshot = {
-    policies: [
-      policy("signed", change.uid ?? "p1", change.spec),
-      ...(change.others ?? []).map((spec, index) => policy(`other-${index}`, `o${index}`, spec)),
-    ],
-    config,
-    sealer: await Sealer.create({ keys: [KEY] }),
-    cluster: "c1",
-  };
+/** A replica as it is right after its start. */
+export async function replica(outside: Outside, change: Change = {}, clock: Clock = systemClock): Promise<Replica> {
+  let snapshot = await world(change);
+  let keyring = change.keyring ?? { keys: [KEY] };
   const client = {
     get: async () => {
       outside.asked.secrets += 1;
@@ -134,14 +153,14 @@ export async function replica(
     },
   } as unknown as KubeClient;
   const telemetry = new Registry();
-  const memory = new Memory();
+  const memory = new Memory(clock);
   const endpoints = createAdmission({
     client,
     namespace: "cosign-system",
     memory,
     metrics: new WebhookMetrics(telemetry),
     log: silentLog,
-    clock: systemClock,
+    clock,
     snapshot: () => snapshot,
     resolve: async (reference, keychain) => {
       keychain.forRepository(reference.registry, reference.repository);
@@ -179,6 +198,15 @@ export async function replica(
   return {
     memory,
     metrics: telemetry,
+    get snapshot() {
+      return snapshot;
+    },
+    async become(next) {
+      snapshot = await world(next);
+      const after = next.keyring ?? { keys: [KEY] };
+      memory.forgetSeals(dropsLiveKey(keyring, after, LONGEST_CACHE_TTL_SECONDS, clock.now()));
+      keyring = after;
+    },
     async send(operation, object, options = {}) {
       const mutated = await ask("/mutations", request(operation, object, options));
       expect(mutated.allowed).to.equal(true);

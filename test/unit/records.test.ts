@@ -7,7 +7,13 @@ import { parseReference } from "../../core/image/reference.ts";
 import { DIGEST, keyed, PEM, policy } from "../support/admission.ts";
 
 describe("records in use", () => {
-  const context: CacheContext = { cluster: "c", epoch: "0", namespace: "team", now: new Date(1_000_000) };
+  const context: CacheContext = {
+    cluster: "c",
+    epoch: "0",
+    namespace: "team",
+    now: new Date(1_000_000),
+    cacheTtlSeconds: 3600,
+  };
   const record: VerificationRecord = {
     policyName: "p",
     policyUid: keyed.uid,
