@@ -118,7 +118,7 @@ function reconcilers(surroundings: Surroundings, queues: Queues, signal: AbortSi
       scope: config.enforcement,
       configurations,
     }),
-    sealKeys: sealKeyReconciler({ ...common, rule: sealRule }),
+    sealKeys: sealKeyReconciler({ ...common, configMaps: world.publicSealKeys, rule: sealRule }),
     trustRoots: trustRootReconciler({
       ...common,
       resyncMs,

@@ -135,6 +135,8 @@ export function connectTriggers(world: World, queues: Queues): void {
     });
   }
 
+  world.publicSealKeys.subscribe(() => queues.sealKeys.add(SINGLETON));
+
   connectTrustTriggers(world, queues);
 
   for (const queue of [queues.certificates, queues.webhooks, queues.sealKeys]) queue.add(SINGLETON);

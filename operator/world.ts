@@ -3,6 +3,7 @@ import type { KubeMetrics } from "../adapters/kube/metrics.ts";
 import { Resources } from "../adapters/kube/resources.ts";
 import type { KubeClient, KubeObject, Resource, Scope } from "../adapters/kube/types.ts";
 import type { Log } from "../adapters/telemetry/log.ts";
+import { PUBLIC_KEYS_CONFIG_MAP } from "../core/cache/publicjwks.ts";
 import { MANAGED_SELECTOR } from "../core/cacheregistry/labels.ts";
 import { RESOLVED_LABEL } from "../core/policy/resolved.ts";
 import { ADMISSION_NAME, POLICY_DEFAULTING_NAME, POLICY_VALIDATION_NAME } from "../core/webhookconfig/desired.ts";
@@ -37,6 +38,8 @@ export class World {
   readonly sigstoreKeys: Informer<ConfigMapObject>;
   /** `public-good-trusted-root`. */
   readonly publicGoodRoot: Informer<ConfigMapObject>;
+  /** `entrepot-seal-keys-public`. */
+  readonly publicSealKeys: Informer<ConfigMapObject>;
   /** What was resolved for policies, one each. */
   readonly resolutions: Informer<ConfigMapObject>;
   /** All Secrets of the system namespace: users' credentials, the cache's configurations, our keys. */
@@ -62,6 +65,7 @@ export class World {
       informer<ConfigMapObject>(Resources.configMaps, { namespace, fieldSelector: `metadata.name=${name}` });
     this.sigstoreKeys = configMap(SIGSTORE_KEYS_CONFIG_MAP);
     this.publicGoodRoot = configMap(PUBLIC_GOOD_CONFIG_MAP);
+    this.publicSealKeys = configMap(PUBLIC_KEYS_CONFIG_MAP);
     this.resolutions = informer(Resources.configMaps, { namespace, labelSelector: RESOLVED_LABEL });
     this.secrets = informer(Resources.secrets, { namespace });
     this.deployments = informer(Resources.deployments, managed);
@@ -88,7 +92,7 @@ export class World {
   }
 
   get #all(): readonly Informer<KubeObject>[] {
-    const { trustRoots, sigstoreKeys, publicGoodRoot, resolutions } = this;
+    const { trustRoots, sigstoreKeys, publicGoodRoot, publicSealKeys, resolutions } = this;
     const { registries, rules, policies, secrets, deployments, endpointSlices, others, configurations } = this;
     // An informer takes callbacks, so it is invariant in its type; only what does not depend on that is used here.
     const typed = [
@@ -98,6 +102,7 @@ export class World {
       trustRoots,
       sigstoreKeys,
       publicGoodRoot,
+      publicSealKeys,
       resolutions,
       secrets,
       deployments,

@@ -175,6 +175,7 @@ const LEFT = [
   "configmap/config-policy-controller",
   "configmap/config-sigstore-keys",
   "configmap/public-good-trusted-root",
+  "configmap/entrepot-seal-keys-public",
   "secret/webhook-certs",
   "secret/entrepot-seal-keys",
 ];

@@ -9,9 +9,12 @@ import {
   type RotationRule,
   rotateKeyring,
 } from "../../core/cache/keyring.ts";
+import { PUBLIC_KEYS_CONFIG_MAP } from "../../core/cache/publicjwks.ts";
 import type { Objects, SecretObject } from "../resources.ts";
 import type { Reconcile } from "../runtime/controller.ts";
 import { putSecret, secretFiles } from "../secrets.ts";
+import type { ConfigMapObject } from "../trustroot/configmap.ts";
+import { publishKeyring } from "./publish.ts";
 
 export const SEAL_KEYS_SECRET = "entrepot-seal-keys";
 const KEYRING_FILE = "jwks.json";
@@ -20,9 +23,11 @@ export const ROTATE_ANNOTATION = "entrepot.dev/rotate";
 
 /** What the reconciler of the seal keys works with. */
 export interface SealKeyDependencies {
-  readonly client: Pick<KubeClient, "create" | "replace">;
+  readonly client: Pick<KubeClient, "get" | "create" | "replace">;
   readonly namespace: string;
   readonly secrets: Objects<SecretObject>;
+  /** Knows `entrepot-seal-keys-public`. */
+  readonly configMaps: Pick<Objects<ConfigMapObject>, "get">;
   readonly rule: RotationRule;
   readonly clock: Clock;
   readonly log: Log;
@@ -52,10 +57,15 @@ function read(secret: SecretObject | undefined, log: Log): Keyring | undefined {
 
 /**
  * Keeps the Secret `entrepot-seal-keys`: one key that seals, and retired ones for as long as records live (design D3). Rotation by the
- * rule, and on demand by the annotation `entrepot.dev/rotate`. Only the leader runs it; keys never reach a log.
+ * rule, and on demand by the annotation `entrepot.dev/rotate`. Keeps their public halves in the ConfigMap `entrepot-seal-keys-public`.
+ * Only the leader runs it; keys never reach a log.
  */
 export function sealKeyReconciler(dependencies: SealKeyDependencies): Reconcile {
   const { client, namespace, rule, clock, log } = dependencies;
+  const publish = async (keyring: Keyring, signal: AbortSignal): Promise<void> => {
+    if (await publishKeyring(dependencies, keyring, signal))
+      log.info("public seal keys written", { configMap: PUBLIC_KEYS_CONFIG_MAP, keys: keyring.keys.length });
+  };
   return async (_key, signal) => {
     const secret = dependencies.secrets.get(`${namespace}/${SEAL_KEYS_SECRET}`);
     const { [ROTATE_ANNOTATION]: demand, ...annotations } = secret?.metadata.annotations ?? {};
@@ -64,6 +74,7 @@ export function sealKeyReconciler(dependencies: SealKeyDependencies): Reconcile 
     const now = clock.now();
     const after = rotateKeyring(before, effective, now, newSealKey);
     if (after === before && demand === undefined) {
+      await publish(after, signal);
       return { requeueAfterMs: Math.min(LONGEST_WAIT_MS, Math.max(1_000, nextChange(after, rule) - now.getTime())) };
     }
     const files = { [KEYRING_FILE]: JSON.stringify(after) };
@@ -74,6 +85,7 @@ export function sealKeyReconciler(dependencies: SealKeyDependencies): Reconcile 
       retired: after.keys.length - 1,
       demanded: demand !== undefined,
     });
+    await publish(after, signal); // never before the Secret: a lost race must not publish a key that seals nothing
     return {};
   };
 }

@@ -1,0 +1,53 @@
+import { parseAllDocuments } from "yaml";
+import { stringMap } from "../core/admission/request.ts";
+import { CACHE_ANNOTATION } from "../core/cache/record.ts";
+import { printable } from "../core/cache/view.ts";
+import { type Fields, fieldsOf, stringField } from "../core/json.ts";
+
+/** One thing to verify: an object's annotation (undefined if it has none), or an annotation alone. */
+export interface Sample {
+  readonly name: string;
+  readonly annotation: string | undefined;
+}
+
+const BARE = /\nsignature: [^\n]*\n*$/;
+const OBJECT_LIMIT = 10_000;
+
+/** How an object is called in messages: kind, namespace and name. */
+export function nameOf(object: Fields): string {
+  const { namespace, name } = {
+    namespace: stringField(object["metadata"], "namespace"),
+    name: stringField(object["metadata"], "name"),
+  };
+  const path = namespace === undefined ? (name ?? "") : `${namespace}/${name ?? ""}`;
+  return printable(`${stringField(object, "kind") ?? "object"} ${path}`);
+}
+
+/** The sealed annotation of an object. */
+export function annotationOf(object: Fields): string | undefined {
+  return stringMap(fieldsOf(object["metadata"])?.["annotations"])[CACHE_ANNOTATION];
+}
+
+function objectsIn(value: unknown): readonly Fields[] {
+  const object = fieldsOf(value);
+  if (object === undefined || stringField(object, "kind") === undefined) return [];
+  const { items } = object;
+  return Array.isArray(items) ? items.flatMap(objectsIn) : [object];
+}
+
+/**
+ * What stands in `text`: a bare annotation, or objects in YAML or JSON, alone, in several documents or in Lists. What is no object is
+ * taken for an annotation, which then does not open. Throws when objects cannot be read.
+ */
+export function samplesIn(text: string): readonly Sample[] {
+  if (BARE.test(text)) return [{ name: "annotation", annotation: text }];
+  const documents = parseAllDocuments(text, { logLevel: "silent" });
+  const objects: Fields[] = [];
+  for (const document of documents) {
+    if (document.errors.length > 0) return [{ name: "annotation", annotation: text }];
+    objects.push(...objectsIn(document.toJS({ maxAliasCount: 10 })));
+  }
+  if (objects.length === 0) return [{ name: "annotation", annotation: text }];
+  if (objects.length > OBJECT_LIMIT) throw new Error(`more than ${OBJECT_LIMIT} objects: verify them in portions`);
+  return objects.map((object) => ({ name: nameOf(object), annotation: annotationOf(object) }));
+}

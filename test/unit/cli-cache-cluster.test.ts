@@ -1,0 +1,105 @@
+// What cannot be had from a real API server at will: missing rights, a race.
+import { expect } from "chai";
+import { KubeError } from "../../adapters/kube/errors.ts";
+import type { KubeClient, Resource } from "../../adapters/kube/types.ts";
+import { flushCache, flushText } from "../../cli/cache-flush.ts";
+import { showCache } from "../../cli/cache-show.ts";
+import { workloadKind } from "../../core/admission/workload.ts";
+import { newSealKey } from "../../core/cache/keyring.ts";
+import { writePublicJwks } from "../../core/cache/publicjwks.ts";
+import { CACHE_ANNOTATION, writeRecords } from "../../core/cache/record.ts";
+import { Sealer } from "../../core/cache/seal.ts";
+
+const NOW = new Date("2026-01-01T00:00:00Z");
+const DIGEST = `sha256:${"a".repeat(64)}` as const;
+const SEALED = {
+  cluster: "c",
+  epoch: "0",
+  records: new Map([
+    [
+      `ghcr.io/team/app@${DIGEST}`,
+      new Map([
+        [
+          "uid-1",
+          {
+            policyName: "signed",
+            policyUid: "uid-1",
+            resourceVersion: "12",
+            policyHash: "h",
+            issued: NOW.getTime() / 1000,
+            expires: NOW.getTime() / 1000 + 3600,
+            authorities: { team: { static: true as const } },
+          },
+        ],
+      ]),
+    ],
+  ]),
+  pins: new Map(),
+};
+
+const denied = (what: string) => new KubeError("FORBIDDEN", `${what}: User "u" cannot do that`);
+
+describe("show with few rights", () => {
+  const key = newSealKey(NOW);
+  const deployment = workloadKind("apps", "Deployment");
+  if (deployment === undefined) throw new Error("there is no row for Deployments");
+  const request = { workload: deployment, name: "app", namespace: "team", systemNamespace: "sys", now: NOW };
+  let annotation: string;
+  before(async () => {
+    annotation = await (await Sealer.create({ keys: [key] })).seal(writeRecords(SEALED));
+  });
+
+  const client = (allowed: readonly string[]): Pick<KubeClient, "get" | "list"> => ({
+    async get({ kind }: Resource, name: string) {
+      const metadata = { name, namespace: "team", uid: "c", annotations: { [CACHE_ANNOTATION]: annotation } };
+      if (!allowed.includes(name)) throw denied(`get ${kind} "${name}"`);
+      const data = name === "entrepot-seal-keys-public" ? { "jwks.json": writePublicJwks({ keys: [key] }) } : {};
+      return { apiVersion: "v1", kind, metadata, data } as never;
+    },
+    async list() {
+      throw denied("list clusterimagepolicies");
+    },
+  });
+
+  it("leaves out what it may not read, and says so", async () => {
+    const report = await showCache(client(["app", "entrepot-seal-keys-public"]), request);
+    expect(report.seal).to.include({ holds: true });
+    expect(report.records?.[0]).to.deep.include({ valid: true, hints: [] });
+    expect(report.notes).to.have.length(3);
+    for (const note of report.notes) expect(note).to.include("not compared").and.include("cannot do that");
+  });
+
+  it("does not go without the keys", async () => {
+    const thrown = await showCache(client(["app"]), request).catch((error: unknown) => error);
+    expect(thrown).to.be.instanceOf(KubeError).and.to.have.property("code", "FORBIDDEN");
+  });
+});
+
+describe("flush", () => {
+  it("sets the epoch also where somebody makes the ConfigMap at the same time", async () => {
+    const patches: object[] = [];
+    const client = {
+      get: async () => {
+        throw new KubeError("NOT_FOUND", "none");
+      },
+      create: async () => {
+        throw new KubeError("ALREADY_EXISTS", "there is one by now");
+      },
+      mergePatch: async (_resource: Resource, name: string, patch: object, options?: object) => {
+        patches.push({ name, patch, options });
+        return {} as never;
+      },
+    };
+    const flush = await flushCache(client, "sys", NOW);
+    const after = "2026-01-01T00:00:00.000Z";
+    expect(flush).to.deep.equal({ before: "0", after, created: false, cacheEnabled: false });
+    const patch = { data: { "dev.entrepot.cache-epoch": after } };
+    expect(patches).to.deep.equal([{ name: "config-policy-controller", patch, options: { namespace: "sys" } }]);
+  });
+
+  it("says what it did, and what Git may undo", () => {
+    const text = flushText({ before: "0", after: "1", created: false, cacheEnabled: true }, "sys");
+    expect(text).to.include("Epoch 0 -> 1 (dev.entrepot.cache-epoch in ConfigMap sys/config-policy-controller)");
+    expect(text).to.include("Git").and.not.include("The cache is off");
+  });
+});
