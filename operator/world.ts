@@ -6,6 +6,7 @@ import type { Log } from "../adapters/telemetry/log.ts";
 import { PUBLIC_KEYS_CONFIG_MAP } from "../core/cache/publicjwks.ts";
 import { MANAGED_SELECTOR } from "../core/cacheregistry/labels.ts";
 import { RESOLVED_LABEL } from "../core/policy/resolved.ts";
+import { PUBLIC_GOOD_CONFIG_MAP, SIGSTORE_KEYS_CONFIG_MAP } from "../core/trust/names.ts";
 import { ADMISSION_NAME, POLICY_DEFAULTING_NAME, POLICY_VALIDATION_NAME } from "../core/webhookconfig/desired.ts";
 import {
   CACHE_REGISTRIES,
@@ -19,7 +20,6 @@ import {
 } from "../crds/index.ts";
 import { type DeploymentObject, type EndpointSliceObject, MANAGED_RESOURCES, type SecretObject } from "./resources.ts";
 import type { ConfigMapObject } from "./trustroot/configmap.ts";
-import { PUBLIC_GOOD_CONFIG_MAP, SIGSTORE_KEYS_CONFIG_MAP } from "./trustroot/names.ts";
 
 export interface WorldOptions {
   readonly client: Pick<KubeClient, "list" | "watch">;

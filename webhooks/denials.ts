@@ -5,7 +5,7 @@ import type { KubeObject } from "../adapters/kube/types.ts";
 import type { Log } from "../adapters/telemetry/log.ts";
 import { TokenBucket } from "../adapters/tokenbucket.ts";
 import type { Conclusion, JudgedImage } from "../core/admission/conclude.ts";
-import type { AdmissionRequest } from "../core/admission/request.ts";
+import { type AdmissionRequest, controllerOwner } from "../core/admission/request.ts";
 import { type Violation, violations } from "../core/admission/violations.ts";
 import { messageOf } from "../core/errors.ts";
 import { type Fields, fieldsOf } from "../core/json.ts";
@@ -27,11 +27,7 @@ const textOf = (value: unknown): string => (typeof value === "string" ? value : 
 
 /** The controller that will go on trying, if the object has one: `kubectl describe` finds it, while what was refused does not exist. */
 function controllerOf(metadata: Fields | undefined, namespace: string): KubeObject | undefined {
-  const references = metadata?.["ownerReferences"];
-  const owner = Array.isArray(references)
-    ? references.map(fieldsOf).find((reference) => reference?.["controller"] === true)
-    : undefined;
-  const [apiVersion, kind, name, uid] = ["apiVersion", "kind", "name", "uid"].map((field) => textOf(owner?.[field]));
+  const { apiVersion, kind, name, uid } = controllerOwner(metadata) ?? {};
   if (!apiVersion || !kind || !name) return undefined;
   return { apiVersion, kind, metadata: { name, namespace, ...(uid && { uid }) } };
 }

@@ -1,5 +1,5 @@
 import { type AdmissionRequest, stringMap } from "../core/admission/request.ts";
-import { type Fields, fieldsOf } from "../core/json.ts";
+import { canonicalJson, type Fields, fieldsOf } from "../core/json.ts";
 import { policyCacheTtl } from "../core/policy/cache-ttl.ts";
 import { defaultClusterImagePolicy, defaultTrustRoot } from "../core/policy/defaults.ts";
 import type { ConfigMapLookup } from "../core/policy/sources.ts";
@@ -55,16 +55,7 @@ function leavesSpec({ operation, kind, object, oldObject }: AdmissionRequest): b
   if (operation !== "UPDATE" || oldObject === undefined) return false;
   const meaning = (one: Fields) =>
     kind === "TrustRoot" ? defaultTrustRoot(one) : defaultClusterImagePolicy(one as { spec?: ClusterImagePolicySpec });
-  return stable(meaning(object)) === stable(meaning(oldObject));
-}
-
-function stable(value: unknown): string {
-  return JSON.stringify(value, (_key, inner: unknown) => {
-    const fields = fieldsOf(inner);
-    return fields === undefined
-      ? inner
-      : Object.fromEntries(Object.entries(fields).sort(([a], [b]) => (a < b ? -1 : 1)));
-  });
+  return canonicalJson(meaning(object)) === canonicalJson(meaning(oldObject));
 }
 
 async function validation(

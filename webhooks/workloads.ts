@@ -3,9 +3,8 @@ import type { Clock } from "../adapters/clock.ts";
 import { type Conclusion, conclude } from "../core/admission/conclude.ts";
 import { annotationPatch, imagePatch } from "../core/admission/patch.ts";
 import { isUnchanged } from "../core/admission/plan.ts";
-import { type AdmissionRequest, stringMap } from "../core/admission/request.ts";
+import type { AdmissionRequest } from "../core/admission/request.ts";
 import { objectAt, type WorkloadKind, workloadKind } from "../core/admission/workload.ts";
-import { CACHE_ANNOTATION } from "../core/cache/record.ts";
 import { pinned } from "../core/image/reference.ts";
 import { fieldsOf } from "../core/json.ts";
 import { desiredAnnotation } from "./annotate.ts";
@@ -45,10 +44,6 @@ function isExempt(request: AdmissionRequest, kind: WorkloadKind | undefined): bo
   if (request.operation === "DELETE" || request.operation === "CONNECT") return true;
   if (fieldsOf(request.object["metadata"])?.["deletionTimestamp"] !== undefined) return true; // it only loses finalizers now
   return kind === undefined || (request.subResource !== "" && !kind.subresources.includes(request.subResource));
-}
-
-function annotationOf(object: Readonly<Record<string, unknown>> | undefined): string | undefined {
-  return stringMap(fieldsOf(object?.["metadata"])?.["annotations"])[CACHE_ANNOTATION];
 }
 
 /** Admission of workloads: the mutating webhook seals and pins, the validating one decides about what is left after all mutators. */
@@ -102,8 +97,7 @@ export class Workloads {
 
   /** An UPDATE that changes neither image nor annotation: nothing is opened, nobody is asked (design D6). */
   #nothingNew(at: Case): boolean {
-    const sameAnnotation = !at.snapshot.config.cacheEnabled || annotationOf(at.request.oldObject) === at.annotation;
-    return sameAnnotation && at.unchanged;
+    return at.unchanged && !(at.snapshot.config.cacheEnabled && at.bringsAnnotation);
   }
 
   #case(request: AdmissionRequest, kind: WorkloadKind, phase: Phase, snapshot: Snapshot, signal: AbortSignal): Case {

@@ -9,18 +9,16 @@ import { dropsLiveKey, type Keyring, parseKeyring } from "../core/cache/keyring.
 import { Sealer } from "../core/cache/seal.ts";
 import { messageOf } from "../core/errors.ts";
 import { compilePolicy, degradedBy, keepLastGood } from "../core/policy/compile.ts";
-import { readResolved, resolvedName } from "../core/policy/resolved.ts";
+import { RESOLVED_FIELD, readResolved, resolvedName } from "../core/policy/resolved.ts";
 import type { CompileSources } from "../core/policy/sources.ts";
 import type { CompiledPolicy } from "../core/policy/types.ts";
+import { PUBLIC_GOOD_CONFIG_MAP, PUBLIC_GOOD_KEY, SIGSTORE_KEYS_CONFIG_MAP } from "../core/trust/names.ts";
 import { CLUSTER_IMAGE_POLICIES, type ClusterImagePolicyObject } from "../crds/index.ts";
 import type { Snapshot } from "./case.ts";
 
 export const CONFIG_MAP = "config-policy-controller";
 export const CERTIFICATE_SECRET = "webhook-certs";
 export const SEAL_SECRET = "entrepot-seal-keys";
-/** TrustedRoots by the name of their TrustRoot, as policy-controller keeps them. */
-const TRUST_ROOTS_CONFIG_MAP = "config-sigstore-keys";
-const PUBLIC_GOOD_ROOT = "public-good-trusted-root";
 
 interface SecretObject extends KubeObject {
   readonly data?: Readonly<Record<string, string>>;
@@ -130,15 +128,15 @@ export class World {
   }
 
   #sources(): CompileSources {
-    const resolved = (uid: string) => readResolved(this.configMap(resolvedName(uid))?.["resolved.json"]);
+    const resolved = (uid: string) => readResolved(this.configMap(resolvedName(uid))?.[RESOLVED_FIELD]);
     return {
       secrets: (name) => this.secret(name),
       configMaps: (name) => this.configMap(name),
       resolved,
       trustedRoot: (name) =>
         name === undefined
-          ? this.configMap(PUBLIC_GOOD_ROOT)?.["trusted_root.json"]
-          : this.configMap(TRUST_ROOTS_CONFIG_MAP)?.[name],
+          ? this.configMap(PUBLIC_GOOD_CONFIG_MAP)?.[PUBLIC_GOOD_KEY]
+          : this.configMap(SIGSTORE_KEYS_CONFIG_MAP)?.[name],
     };
   }
 

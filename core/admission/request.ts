@@ -21,6 +21,7 @@ export interface AdmissionRequest {
 }
 
 export interface OwnerRef {
+  readonly apiVersion: string;
   readonly group: string;
   readonly kind: string;
   readonly name: string;
@@ -81,5 +82,5 @@ export function controllerOwner(metadata: Fields | undefined): OwnerRef | undefi
   if (owner === undefined) return undefined;
   const apiVersion = textOf(owner["apiVersion"]);
   const group = apiVersion.includes("/") ? apiVersion.slice(0, apiVersion.indexOf("/")) : "";
-  return { group, kind: textOf(owner["kind"]), name: textOf(owner["name"]), uid: textOf(owner["uid"]) };
+  return { apiVersion, group, kind: textOf(owner["kind"]), name: textOf(owner["name"]), uid: textOf(owner["uid"]) };
 }

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import type { ClusterImagePolicyObject, ClusterImagePolicySpec } from "../../crds/index.ts";
 import { messageOf } from "../errors.ts";
 import { compileGlob, type Glob } from "../image/glob.ts";
+import { canonicalJson } from "../json.ts";
 import { policyCacheTtl } from "./cache-ttl.ts";
 import { compileAuthority } from "./compile-authority.ts";
 import { compileCondition } from "./compile-evaluator.ts";
@@ -42,15 +43,6 @@ function specProblem(spec: ClusterImagePolicySpec): string | undefined {
   if (spec.mode && spec.mode !== "enforce" && spec.mode !== "warn")
     return `spec.mode "${spec.mode}" is neither enforce nor warn`;
   return undefined;
-}
-
-/** JSON with sorted keys: equal values give equal text. */
-function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (_key, inner: unknown) =>
-    typeof inner === "object" && inner !== null && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)))
-      : inner,
-  );
 }
 
 /**

@@ -1,8 +1,8 @@
 import { timestamp } from "../../core/conditions.ts";
 import { DomainError } from "../../core/errors.ts";
 import { fieldsOf, parseJson, stringField } from "../../core/json.ts";
+import { TRUST_ANNOTATION } from "../../core/trust/names.ts";
 import type { ConfigMapContent, ConfigMapObject } from "./configmap.ts";
-import { TRUST_ANNOTATION } from "./names.ts";
 
 /** Of which object an entry of `config-sigstore-keys` is, and since when it says what it says. */
 export interface EntryOrigin {

@@ -1,10 +1,10 @@
 import type { Clock } from "../../adapters/clock.ts";
 import type { KubeClient } from "../../adapters/kube/types.ts";
 import type { Log } from "../../adapters/telemetry/log.ts";
+import { PUBLIC_GOOD_CONFIG_MAP, PUBLIC_GOOD_KEY, TRUST_ANNOTATION } from "../../core/trust/names.ts";
 import type { Objects } from "../resources.ts";
 import type { Reconcile } from "../runtime/controller.ts";
 import { type ConfigMapContent, type ConfigMapObject, writeConfigMap } from "./configmap.ts";
-import { PUBLIC_GOOD_CONFIG_MAP, PUBLIC_GOOD_KEY, TRUST_ANNOTATION } from "./names.ts";
 import { type Reading, Readings } from "./readings.ts";
 import type { PublicGoodSource } from "./source.ts";
 

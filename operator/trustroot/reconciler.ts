@@ -4,6 +4,7 @@ import type { Log } from "../../adapters/telemetry/log.ts";
 import type { TrustRootResolver } from "../../adapters/trust/resolve.ts";
 import type { Condition } from "../../core/conditions.ts";
 import { DomainError } from "../../core/errors.ts";
+import { SIGSTORE_KEYS_CONFIG_MAP } from "../../core/trust/names.ts";
 import { FOREIGN_FINALIZER, REASON, TRUST_ROOTS, type TrustRootObject } from "../../crds/index.ts";
 import { type Events, noteReadiness } from "../events.ts";
 import { letGo } from "../finalizer.ts";
@@ -13,7 +14,6 @@ import { writeStatus } from "../status.ts";
 import { type ConfigMapObject, writeConfigMap } from "./configmap.ts";
 import { decideTrustRootStatus } from "./decide.ts";
 import { editEntries, entryOrigin, type NewEntry } from "./entries.ts";
-import { SIGSTORE_KEYS_CONFIG_MAP } from "./names.ts";
 import { type Reading, Readings } from "./readings.ts";
 
 /** What the reconciler of TrustRoots works with. */

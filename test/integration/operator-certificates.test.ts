@@ -10,7 +10,7 @@ import { removeWebhooks } from "../../hack/local/product.ts";
 import { certificateReconciler } from "../../operator/certificates/reconciler.ts";
 import type { SecretObject } from "../../operator/resources.ts";
 import { webhookConfigurationReconciler } from "../../operator/webhookconfigurations/reconciler.ts";
-import { type ClusterHandle, sharedCluster } from "../support/cluster.ts";
+import { type ClusterHandle, requireNoOperator, sharedCluster } from "../support/cluster.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { adminClient, freshNamespace } from "../support/kube.ts";
 
@@ -29,10 +29,7 @@ describe("Certificates over the years, on a real API server", function () {
   before(async function () {
     this.timeout(0);
     cluster = await sharedCluster();
-    if (cluster.hasNode) {
-      console.error(`      skipped: ${this.test?.parent?.title}: an operator of its own runs in this cluster already`);
-      this.skip();
-    }
+    requireNoOperator(this, cluster);
     client = await adminClient(cluster);
     namespace = await freshNamespace(client, "certificates");
     await removeWebhooks(cluster);

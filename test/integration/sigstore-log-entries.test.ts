@@ -1,10 +1,9 @@
-import type { TransparencyLogEntry } from "@sigstore/protobuf-specs";
 import type { Candidate } from "../../adapters/sigstore/candidate.ts";
 import type { KeyAuthority } from "../../core/policy/types.ts";
 import { generatePem } from "../support/keys.ts";
 import { bodyOf, type EntryKind } from "../support/sigstore/forged-bodies.ts";
 import { newKey } from "../support/sigstore/forged-certificates.ts";
-import { ForgedScene, SIGNED_AT, type SigningOptions } from "../support/sigstore/forged-scene.ts";
+import { ForgedScene, SIGNED_AT, type SigningOptions, withEntries } from "../support/sigstore/forged-scene.ts";
 import { expectRefused, expectVerified } from "../support/sigstore/verdicts.ts";
 
 const KINDS: readonly [EntryKind, SigningOptions["form"]][] = [
@@ -29,13 +28,6 @@ describe("what entries of transparency logs are about", () => {
   const keyed = (root?: Parameters<ForgedScene["trustedRoot"]>[0]): KeyAuthority =>
     scene.keyed([publicKey], { log: { kind: "required", trustedRoot: scene.trustedRoot(root) } });
   const signed = (options: SigningOptions = {}): Promise<Candidate> => scene.sign({ bare: signer, ...options });
-  const with1 = (
-    candidate: Candidate,
-    change: (entry: TransparencyLogEntry) => Partial<TransparencyLogEntry>,
-  ): Candidate => {
-    const logEntries = candidate.material.logEntries.map((entry) => ({ ...entry, ...change(entry) }));
-    return { ...candidate, material: { ...candidate.material, logEntries } };
-  };
   it("needs no entry where none is asked for", async () => {
     await expectVerified(await signed({ entries: [] }), scene.keyed([publicKey], { log: { kind: "ignored" } }));
     await expectRefused("signature not found in transparency log", await signed({ entries: [] }), keyed());
@@ -88,7 +80,7 @@ describe("what entries of transparency logs are about", () => {
     const candidate = await signed();
     await expectRefused(
       "of another kind",
-      with1(candidate, () => ({ kindVersion: { kind: "dsse", version: "0.0.1" } })),
+      withEntries(candidate, () => ({ kindVersion: { kind: "dsse", version: "0.0.1" } })),
       keyed(),
     );
     const { spec } = bodyOf("hashedrekord 0.0.1", {
@@ -99,7 +91,7 @@ describe("what entries of transparency logs are about", () => {
     const strange = scene.log1.entry({ kind: "rpm", apiVersion: "0.0.1", spec }, { at: SIGNED_AT });
     await expectRefused(
       "of a kind that is not known here",
-      with1(candidate, () => strange),
+      withEntries(candidate, () => strange),
       keyed(),
     );
   });

@@ -7,7 +7,13 @@ import type { KeyAuthority } from "../../core/policy/types.ts";
 import { generatePem } from "../support/keys.ts";
 import { sha256 } from "../support/sigstore/forged-certificates.ts";
 import { ForgedLog, prove } from "../support/sigstore/forged-log.ts";
-import { ForgedScene, minutesAfter, SIGNED_AT, type SigningOptions } from "../support/sigstore/forged-scene.ts";
+import {
+  ForgedScene,
+  minutesAfter,
+  SIGNED_AT,
+  type SigningOptions,
+  withEntries,
+} from "../support/sigstore/forged-scene.ts";
 import { expectRefused, expectVerified } from "../support/sigstore/verdicts.ts";
 
 describe("whether transparency logs vouch for entries", () => {
@@ -21,19 +27,12 @@ describe("whether transparency logs vouch for entries", () => {
   const keyed = (root?: Parameters<ForgedScene["trustedRoot"]>[0]): KeyAuthority =>
     scene.keyed([publicKey], { log: { kind: "required", trustedRoot: scene.trustedRoot(root) } });
   const signed = (options: SigningOptions = {}): Promise<Candidate> => scene.sign({ bare: signer, ...options });
-  const with1 = (
-    candidate: Candidate,
-    change: (entry: TransparencyLogEntry) => Partial<TransparencyLogEntry>,
-  ): Candidate => {
-    const logEntries = candidate.material.logEntries.map((entry) => ({ ...entry, ...change(entry) }));
-    return { ...candidate, material: { ...candidate.material, logEntries } };
-  };
   /** The candidate's entry with another proof. */
   const proof = (
     candidate: Candidate,
     change: (old: NonNullable<TransparencyLogEntry["inclusionProof"]>) => object,
   ): Candidate =>
-    with1(candidate, ({ inclusionProof: old }) => {
+    withEntries(candidate, ({ inclusionProof: old }) => {
       if (old === undefined) throw new Error("there is no proof");
       return { inclusionProof: { ...old, ...change(old) } };
     });
@@ -49,29 +48,29 @@ describe("whether transparency logs vouch for entries", () => {
       const set = "inclusion promise (SET) is not signed by its log";
       await expectRefused(
         set,
-        with1(entry, () => ({ logIndex: "4712" })),
+        withEntries(entry, () => ({ logIndex: "4712" })),
         keyed(),
       );
       await expectRefused(
         set,
-        with1(entry, () => ({ integratedTime: String(SIGNED_AT.getTime() / 1000 + 1) })),
+        withEntries(entry, () => ({ integratedTime: String(SIGNED_AT.getTime() / 1000 + 1) })),
         keyed(),
       );
       await expectRefused(
         set,
-        with1(entry, ({ canonicalizedBody }) => ({
+        withEntries(entry, ({ canonicalizedBody }) => ({
           canonicalizedBody: Buffer.concat([canonicalizedBody, Buffer.from(" ")]),
         })),
         keyed(),
       );
       await expectRefused(
         set,
-        with1(entry, () => ({ inclusionPromise: { signedEntryTimestamp: randomBytes(70) } })),
+        withEntries(entry, () => ({ inclusionPromise: { signedEntryTimestamp: randomBytes(70) } })),
         keyed(),
       );
       await expectRefused(
         "index is no number",
-        with1(entry, () => ({ logIndex: "-1" })),
+        withEntries(entry, () => ({ logIndex: "-1" })),
         keyed(),
       );
       const other = new ForgedLog(1);
@@ -196,7 +195,7 @@ describe("whether transparency logs vouch for entries", () => {
       it("tells no time", async () => {
         const candidate = await scene.sign({ entries: [kind], entryOptions: { promise: false } });
         await expectRefused("no signed timestamp", candidate, scene.keyless());
-        const claimed = with1(candidate, () => ({ integratedTime: String(SIGNED_AT.getTime() / 1000) }));
+        const claimed = withEntries(candidate, () => ({ integratedTime: String(SIGNED_AT.getTime() / 1000) }));
         await expectRefused("no signed timestamp", claimed, scene.keyless());
       });
     });

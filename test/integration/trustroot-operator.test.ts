@@ -5,10 +5,10 @@ import { abortable } from "../../adapters/deadline.ts";
 import type { ConnectedKubeClient } from "../../adapters/kube/client.ts";
 import { Resources } from "../../adapters/kube/resources.ts";
 import type { KubeObject } from "../../adapters/kube/types.ts";
+import { PUBLIC_GOOD_CONFIG_MAP } from "../../core/trust/names.ts";
 import { FOREIGN_FINALIZER, TRUST_ROOTS } from "../../crds/index.ts";
 import { removeWebhooks } from "../../hack/local/product.ts";
-import { PUBLIC_GOOD_CONFIG_MAP } from "../../operator/trustroot/names.ts";
-import { type ClusterHandle, sharedCluster } from "../support/cluster.ts";
+import { type ClusterHandle, requireNoOperator, sharedCluster } from "../support/cluster.ts";
 import { adminClient, eventually } from "../support/kube.ts";
 import { authorityPem, publicPem, trustedRootJson, urisOf } from "../support/trusted-root.ts";
 import { TufMirror, TufRepositoryMaker } from "../support/tuf-repository.ts";
@@ -31,10 +31,7 @@ describe("TrustRoots on a real API server", function () {
   before(async function () {
     this.timeout(0);
     cluster = await sharedCluster();
-    if (cluster.hasNode) {
-      console.error(`      skipped: ${this.test?.parent?.title}: an operator of its own runs in this cluster already`);
-      this.skip();
-    }
+    requireNoOperator(this, cluster);
     client = await adminClient(cluster);
     roots = new TrustRootCluster(client);
     await cluster.kubectl(["apply", "--server-side", "--force-conflicts", "-k", join(ROOT, "deploy/dev")]);

@@ -5,11 +5,11 @@ import { join } from "node:path";
 import { expect } from "chai";
 import type { ConnectedKubeClient } from "../../adapters/kube/client.ts";
 import { installedCopy } from "../../adapters/trust/publicgood.ts";
+import { PUBLIC_GOOD_CONFIG_MAP } from "../../core/trust/names.ts";
 import { removeWebhooks } from "../../hack/local/product.ts";
 import { type OperatorFlags, parseOperatorFlags } from "../../operator/flags.ts";
-import { PUBLIC_GOOD_CONFIG_MAP } from "../../operator/trustroot/names.ts";
 import { publicGoodSource } from "../../operator/trustroot/source.ts";
-import { type ClusterHandle, sharedCluster } from "../support/cluster.ts";
+import { type ClusterHandle, requireNoOperator, sharedCluster } from "../support/cluster.ts";
 import { adminClient, eventually } from "../support/kube.ts";
 import { trustedRootJson, urisOf } from "../support/trusted-root.ts";
 import { TufMirror, TufRepositoryMaker } from "../support/tuf-repository.ts";
@@ -32,10 +32,7 @@ describe("The operator process and trust roots", function () {
   before(async function () {
     this.timeout(0);
     cluster = await sharedCluster();
-    if (cluster.hasNode) {
-      console.error(`      skipped: ${this.test?.parent?.title}: an operator of its own runs in this cluster already`);
-      this.skip();
-    }
+    requireNoOperator(this, cluster);
     client = await adminClient(cluster);
     roots = new TrustRootCluster(client);
     await cluster.kubectl(["apply", "--server-side", "--force-conflicts", "-k", join(ROOT, "deploy/dev")]);

@@ -1,12 +1,9 @@
-import { mkdirSync, readdirSync, rmSync } from "node:fs";
-import { dirname } from "node:path";
-import { clean } from "../../hack/testcluster/clean.ts";
 import { existingCluster } from "../../hack/testcluster/external.ts";
 import { ClusterHandle } from "../../hack/testcluster/handle.ts";
-import { findDaemons, tryKill } from "../../hack/testcluster/processes.ts";
-import { type Settings, settingsFrom } from "../../hack/testcluster/settings.ts";
+import { settingsFrom } from "../../hack/testcluster/settings.ts";
 import { readRecord } from "../../hack/testcluster/state.ts";
 import { up } from "../../hack/testcluster/up.ts";
+import { ownSettings } from "./own-clusters.ts";
 
 export type { ClusterHandle, ExtraRegistry } from "../../hack/testcluster/handle.ts";
 export type { CommandResult } from "../../hack/testcluster/run.ts";
@@ -30,6 +27,14 @@ export function sharedCluster(): Promise<ClusterHandle> {
   return shared;
 }
 
+/** Skips the running suite, by name, in a cluster with a node, where the product's own operator runs already. Call it in `before`. */
+export function requireNoOperator(context: Mocha.Context, cluster: ClusterHandle): void {
+  if (!cluster.hasNode) return;
+  const title = context.test?.parent?.title ?? "a suite";
+  console.error(`      skipped: ${title}: an operator of its own runs in this cluster already`);
+  context.skip();
+}
+
 /** Skips the running test or suite, by name and with the reason on the console, when the cluster has no node. */
 export function requireNode(context: Mocha.Context, cluster: ClusterHandle): void {
   if (cluster.hasNode) return;
@@ -51,34 +56,10 @@ async function obtain(): Promise<ClusterHandle> {
 
 /** A cluster, or the use of an existing one, named after this process and gone with it. What an earlier, killed run left is removed first. */
 async function ownCluster(): Promise<ClusterHandle> {
-  const settings = settingsFrom(process.env, { name: `test-${process.pid}` });
-  const states = dirname(settings.dir);
-  mkdirSync(states, { recursive: true });
-  for (const name of readdirSync(states)) {
-    const pid = /^test-(\d+)$/.exec(name)?.[1];
-    if (pid === undefined || (Number(pid) !== process.pid && isAlive(Number(pid)))) continue;
-    const left = settingsFrom(process.env, { name });
-    await clean(left, { logs: true });
-    rmSync(left.dir, { recursive: true, force: true });
-  }
-  process.once("exit", () => endNow(settings));
+  const settings = await ownSettings("test");
   if (settings.kubeconfig !== undefined) {
     say(`Using the cluster of KUBECONFIG=${settings.kubeconfig}.`);
     return new ClusterHandle(settings, await existingCluster(settings, settings.kubeconfig, settings.registry));
   }
   return new ClusterHandle(settings, await up(settings, { node: false }, say));
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
-  }
-}
-
-/** The last thing this process does: nothing asynchronous works any more. */
-function endNow(settings: Settings): void {
-  for (const { pid } of findDaemons(settings.dir)) tryKill(pid, "SIGKILL");
-  rmSync(settings.dir, { recursive: true, force: true, maxRetries: 5 });
 }

@@ -1,22 +1,23 @@
 // The real sigstore policy-controller beside a control plane of its own, to compare ours with. Nothing of it is in this repository:
 // its binary, its CRDs and its configuration come from its Go module.
 import { execFile } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import { parseAllDocuments } from "yaml";
 import { clean } from "../../hack/testcluster/clean.ts";
 import { freePorts } from "../../hack/testcluster/controlplane.ts";
 import { ClusterHandle } from "../../hack/testcluster/handle.ts";
-import { findDaemons, startDaemon, tryKill } from "../../hack/testcluster/processes.ts";
+import { findDaemons, startDaemon } from "../../hack/testcluster/processes.ts";
 import { type CommandResult, run } from "../../hack/testcluster/run.ts";
 import { type Settings, settingsFrom } from "../../hack/testcluster/settings.ts";
 import { ensureTool } from "../../hack/testcluster/tools.ts";
 import { up } from "../../hack/testcluster/up.ts";
 import { ApiServer } from "./api-server.ts";
 import { eventually } from "./kube.ts";
+import { ownSettings } from "./own-clusters.ts";
 
 const MODULE = "github.com/sigstore/policy-controller";
 const DAEMON = "policy-controller";
@@ -73,10 +74,8 @@ async function takenPort(): Promise<number | undefined> {
 }
 
 async function start(): Promise<PolicyController> {
-  const settings = settingsFrom(process.env, { name: `compare-${process.pid}` });
-  await removeLeftovers(settings);
+  const settings = await ownSettings("compare");
   const binary = await ensureTool(settings, "policycontroller");
-  process.once("exit", () => endNow(settings));
   const cluster = new ClusterHandle(settings, await up(settings, { node: false }, () => undefined));
   const api = await ApiServer.connect(cluster.kubeconfig);
   await install(cluster, await moduleFolder(settings));
@@ -208,30 +207,4 @@ async function inForce(api: ApiServer, log: string): Promise<void> {
     });
   }
   await api.must({ method: "DELETE", path: `/api/v1/namespaces/${namespace}` });
-}
-
-async function removeLeftovers(settings: Settings): Promise<void> {
-  const states = dirname(settings.dir);
-  mkdirSync(states, { recursive: true });
-  for (const name of readdirSync(states)) {
-    const pid = /^compare-(\d+)$/.exec(name)?.[1];
-    if (pid === undefined || (Number(pid) !== process.pid && isAlive(Number(pid)))) continue;
-    const left = settingsFrom(process.env, { name });
-    await clean(left, { logs: true });
-    rmSync(left.dir, { recursive: true, force: true });
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
-  }
-}
-
-/** The last thing this process does: nothing asynchronous works any more. */
-function endNow(settings: Settings): void {
-  for (const { pid } of findDaemons(settings.dir)) tryKill(pid, "SIGKILL");
-  rmSync(settings.dir, { recursive: true, force: true, maxRetries: 5 });
 }

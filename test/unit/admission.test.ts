@@ -139,6 +139,7 @@ describe("requests and patches", () => {
     const owner = { apiVersion: "apps/v1", kind: "ReplicaSet", name: "rs", uid: "1" };
     expect(controllerOwner({ ownerReferences: [owner] })).to.equal(undefined);
     expect(controllerOwner({ ownerReferences: [owner, { ...owner, uid: "2", controller: true }] })).to.deep.equal({
+      apiVersion: "apps/v1",
       group: "apps",
       kind: "ReplicaSet",
       name: "rs",

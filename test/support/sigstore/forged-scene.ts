@@ -231,3 +231,12 @@ export class ForgedScene {
     return { ...base, kind: "key", keys, hashAlgorithm: "sha256", ...more };
   }
 }
+
+/** A candidate with its log entries changed. */
+export function withEntries(
+  candidate: Candidate,
+  change: (entry: TransparencyLogEntry) => Partial<TransparencyLogEntry>,
+): Candidate {
+  const logEntries = candidate.material.logEntries.map((entry) => ({ ...entry, ...change(entry) }));
+  return { ...candidate, material: { ...candidate.material, logEntries } };
+}
