@@ -1,4 +1,4 @@
-import { parseAllDocuments } from "yaml";
+import { loadAll } from "js-yaml";
 import { stringMap } from "../core/admission/request.ts";
 import { CACHE_ANNOTATION } from "../core/cache/record.ts";
 import { printable } from "../core/cache/view.ts";
@@ -35,18 +35,21 @@ function objectsIn(value: unknown): readonly Fields[] {
   return Array.isArray(items) ? items.flatMap(objectsIn) : [object];
 }
 
+function documentsIn(text: string): readonly unknown[] {
+  try {
+    return loadAll(text, { maxAliases: 10 });
+  } catch {
+    return []; // no YAML, no object: an annotation at best
+  }
+}
+
 /**
  * What stands in `text`: a bare annotation, or objects in YAML or JSON, alone, in several documents or in Lists. What is no object is
  * taken for an annotation, which then does not open. Throws when objects cannot be read.
  */
 export function samplesIn(text: string): readonly Sample[] {
   if (BARE.test(text)) return [{ name: "annotation", annotation: text }];
-  const documents = parseAllDocuments(text, { logLevel: "silent" });
-  const objects: Fields[] = [];
-  for (const document of documents) {
-    if (document.errors.length > 0) return [{ name: "annotation", annotation: text }];
-    objects.push(...objectsIn(document.toJS({ maxAliasCount: 10 })));
-  }
+  const objects = documentsIn(text).flatMap(objectsIn);
   if (objects.length === 0) return [{ name: "annotation", annotation: text }];
   if (objects.length > OBJECT_LIMIT) throw new Error(`more than ${OBJECT_LIMIT} objects: verify them in portions`);
   return objects.map((object) => ({ name: nameOf(object), annotation: annotationOf(object) }));

@@ -1,4 +1,4 @@
-import { stringify } from "yaml";
+import { dump } from "js-yaml";
 import type { AnnotationView, RecordView } from "../core/cache/view.ts";
 import { type Fields, fieldsOf, stringField } from "../core/json.ts";
 import type { OutputFormat } from "./cache-arguments.ts";
@@ -84,5 +84,7 @@ export function render(reports: readonly Report[], output: OutputFormat): string
   if (output === "text") return reports.map(reportText).join("\n\n");
   const [first, ...more] = reports;
   const value = more.length === 0 ? first : reports;
-  return output === "json" ? JSON.stringify(value, undefined, 2) : stringify(value, { lineWidth: 0 }).trimEnd();
+  return output === "json"
+    ? JSON.stringify(value, undefined, 2)
+    : dump(value, { lineWidth: -1, noRefs: true }).trimEnd();
 }

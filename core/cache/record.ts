@@ -1,6 +1,6 @@
-import { parse, stringify } from "yaml";
+import { dump, FAILSAFE_SCHEMA, load } from "js-yaml";
 import { type Digest, isDigest } from "../image/reference.ts";
-import { fieldsOf } from "../json.ts";
+import { canonicalJson, fieldsOf } from "../json.ts";
 import type { AuthorityMatches } from "../policy/types.ts";
 import { matchesOf } from "./matches.ts";
 
@@ -63,14 +63,12 @@ export function writeRecords(sealed: SealedRecords): string {
       Object.fromEntries([...byPolicy].map(([uid, record]) => [uid, recordYaml(record)])),
     ]),
   );
-  return stringify(
-    {
-      entrepot: { cluster: sealed.cluster, epoch: sealed.epoch, version: FORMAT },
-      records,
-      ...(sealed.pins.size > 0 && { pins: Object.fromEntries(sealed.pins) }),
-    },
-    { sortMapEntries: true, lineWidth: 0, aliasDuplicateObjects: false, compat: "yaml-1.1" },
-  );
+  const document = {
+    entrepot: { cluster: sealed.cluster, epoch: sealed.epoch, version: FORMAT },
+    records,
+    ...(sealed.pins.size > 0 && { pins: Object.fromEntries(sealed.pins) }),
+  };
+  return dump(JSON.parse(canonicalJson(document)), { lineWidth: -1, noRefs: true, quoteStyle: "double" });
 }
 
 const textOf = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined);
@@ -142,7 +140,7 @@ function pinsOf(value: unknown): SealedRecords["pins"] | undefined {
 export function readRecords(text: string): SealedRecords | undefined {
   let document: unknown;
   try {
-    document = parse(text, { maxAliasCount: 0, schema: "failsafe", uniqueKeys: true, logLevel: "silent" });
+    document = load(text, { schema: FAILSAFE_SCHEMA, maxAliases: 0, maxDepth: 16 });
   } catch {
     return undefined;
   }

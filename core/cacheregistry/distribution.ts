@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { stringify } from "yaml";
+import { dump } from "js-yaml";
 import type { Upstream } from "./types.ts";
 import { upstreamUrl } from "./upstream.ts";
 
@@ -45,7 +45,7 @@ export function distributionConfig(upstream: Upstream, ttl?: string): string {
       ...(ttl !== undefined && { ttl }),
     },
   };
-  return asciiOnly(stringify(config, { defaultStringType: "QUOTE_DOUBLE", defaultKeyType: "PLAIN", lineWidth: 0 }));
+  return asciiOnly(dump(config, { forceQuotes: true, quoteStyle: "double", lineWidth: -1 }));
 }
 
 /** A short name for the content of files: a Pod template that carries it rolls when the content changes. The content can't be got back from it. */
