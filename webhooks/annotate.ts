@@ -1,7 +1,7 @@
 import { stringMap } from "../core/admission/request.ts";
 import { fitRecords, fits } from "../core/cache/budget.ts";
 import { isUsable, lifeOf } from "../core/cache/freshness.ts";
-import { CACHE_ANNOTATION, type SealedRecords, type VerificationRecord, writeRecords } from "../core/cache/record.ts";
+import { CACHE_ANNOTATION, contentsKey, type SealedRecords, type VerificationRecord } from "../core/cache/record.ts";
 import type { Digest } from "../core/image/reference.ts";
 import { fieldsOf } from "../core/json.ts";
 import type { Case } from "./case.ts";
@@ -73,8 +73,8 @@ function otherAnnotationBytes(at: Case): number {
 }
 
 /**
- * The annotation that the object should carry: exactly the one it has when that is sealed and says all that is needed (design
- * D6), a new one when not, none when what it has is no seal of ours and there is nothing to say.
+ * The annotation that the object should carry: exactly the one it has, or had before this UPDATE, when that is sealed and says all that
+ * is needed (design D6), a new one when not, none when what it has is no seal of ours and there is nothing to say.
  */
 export async function desiredAnnotation(judgement: Judgement, at: Case, memory: Memory): Promise<string | undefined> {
   if (!at.snapshot.config.cacheEnabled) return at.annotation;
@@ -83,31 +83,19 @@ export async function desiredAnnotation(judgement: Judgement, at: Case, memory: 
   const sound = own !== undefined && !contradicts(own, judgement);
   if (need.records.size === 0) return sound ? at.annotation : undefined;
   if (sound && holds(own, need, at)) return at.annotation;
-  return await sealed(merged(own, need, at), otherAnnotationBytes(at), at, memory);
+  const before = await at.before();
+  if (before !== undefined && !contradicts(before, judgement) && holds(before, need, at)) return at.previous;
+  return sealed(merged(own, need, at), otherAnnotationBytes(at), at, memory);
 }
 
-/** Names the contents of an annotation, far cheaper than writing it: the Pods of a ReplicaSet all get the same. */
-function fingerprint({ cluster, epoch, records, pins }: SealedRecords): string {
-  const entries = [...records].flatMap(([image, byPolicy]) =>
-    [...byPolicy.values()].map(({ policyUid, policyHash, scope, issued, expires }) =>
-      [image, policyUid, policyHash, scope ?? "", issued, expires].join(" "),
-    ),
-  );
-  return [cluster, epoch, ...entries, ...[...pins].map(([tag, digest]) => `${tag} ${digest}`)].join("\n");
-}
-
-async function sealed(
-  records: SealedRecords,
-  otherBytes: number,
-  at: Case,
-  memory: Memory,
-): Promise<string | undefined> {
-  const key = fingerprint(records);
+function sealed(records: SealedRecords, otherBytes: number, at: Case, memory: Memory): string | undefined {
+  const { sealer: by } = at.snapshot;
+  const key = contentsKey(records);
   const known = memory.sealed.get(key);
-  if (known !== undefined && fits(known, otherBytes)) return known;
+  if (known?.by === by && fits(known.annotation, otherBytes)) return known.annotation;
   const fitting = fitRecords(records, otherBytes);
   if (fitting === undefined) return undefined;
-  const annotation = await at.snapshot.sealer.seal(writeRecords(fitting));
-  if (fitting === records) memory.sealed.set(key, annotation);
+  const annotation = by.seal(fitting.text);
+  if (fitting.sealed === records) memory.sealed.set(key, { by, annotation });
   return annotation;
 }

@@ -2,9 +2,9 @@ import type { Log } from "../adapters/telemetry/log.ts";
 import type { AdmissionConfig } from "../core/admission/config.ts";
 import { type AdmissionRequest, controllerOwner, type OwnerRef, stringMap } from "../core/admission/request.ts";
 import { type CacheContext, isCurrent } from "../core/cache/freshness.ts";
-import { CACHE_ANNOTATION, type SealedRecords } from "../core/cache/record.ts";
+import { CACHE_ANNOTATION, contentsKey, type SealedRecords } from "../core/cache/record.ts";
 import type { RefusalReason, Sealer } from "../core/cache/seal.ts";
-import { fieldsOf } from "../core/json.ts";
+import { type Fields, fieldsOf } from "../core/json.ts";
 import type { CompiledPolicy, Keychain } from "../core/policy/types.ts";
 import { joinKeychains } from "../core/registry/keychain.ts";
 import type { Memory } from "./memory.ts";
@@ -63,12 +63,15 @@ export class Case {
   readonly signal: AbortSignal;
   readonly owner: OwnerRef | undefined;
   readonly annotation: string | undefined;
+  /** What the object had before this UPDATE. */
+  readonly previous: string | undefined;
   /** Names the credentials that the keychain will hold, so that shared work is shared only among equals. */
   readonly credentialScope: string;
   readonly #tools: CaseTools;
   readonly #identity: PullIdentity;
   #podKeychain: Promise<Keychain> | undefined;
   #own: Promise<SealedRecords | undefined> | undefined;
+  #before: Promise<SealedRecords | undefined> | undefined;
   #owners: AsyncGenerator<SealedRecords, undefined> | undefined;
   readonly #inherited: Promise<SealedRecords | undefined>[] = [];
 
@@ -107,7 +110,8 @@ export class Case {
       cacheTtlSeconds: snapshot.config.cacheTtlSeconds,
     };
     this.owner = controllerOwner(metadata);
-    this.annotation = stringMap(metadata?.["annotations"])[CACHE_ANNOTATION];
+    this.annotation = annotationOf(request.object);
+    this.previous = annotationOf(request.oldObject);
     this.#tools = tools;
   }
 
@@ -119,16 +123,21 @@ export class Case {
     return joinKeychains(own, await this.#podKeychain);
   }
 
-  /** Whether an UPDATE brings another annotation than the object had, as `kubectl rollout undo` does: its ReplicaSet's. */
+  /** Whether an UPDATE brings another annotation than the object had, as `kubectl rollout undo` does: its ReplicaSet's. Or none at all. */
   get bringsAnnotation(): boolean {
-    const before = stringMap(fieldsOf(this.request.oldObject?.["metadata"])?.["annotations"])[CACHE_ANNOTATION];
-    return this.request.oldObject !== undefined && this.annotation !== before;
+    return this.request.oldObject !== undefined && this.annotation !== this.previous;
   }
 
   /** The records on the object itself, if the cache is on and the seal holds. */
   own(): Promise<SealedRecords | undefined> {
     this.#own ??= this.#open(this.annotation, "own");
     return this.#own;
+  }
+
+  /** The records that the object had, if this UPDATE brings others or none, as whoever writes whole objects may. */
+  before(): Promise<SealedRecords | undefined> {
+    this.#before ??= this.#open(this.bringsAnnotation ? this.previous : undefined, "own");
+    return this.#before;
   }
 
   /** The records of the owners, nearest first: the `index`-th annotation that opens, or undefined. Owners are read only as far as asked. */
@@ -157,8 +166,11 @@ export class Case {
     const { memory } = this.#tools;
     const { sealer: by } = this.snapshot;
     const known = memory.opened.get(annotation);
-    const opened = known?.by === by ? known.opened : await by.open(annotation);
-    if (opened !== known?.opened && opened.kind === "opened") memory.opened.set(annotation, { by, opened }); // refusals cost their sender, not our memory
+    const opened = known?.by === by ? known.opened : by.open(annotation);
+    if (opened !== known?.opened && opened.kind === "opened") {
+      memory.opened.set(annotation, { by, opened }); // refusals cost their sender, not our memory
+      memory.sealed.set(contentsKey(opened.sealed), { by, annotation }); // an owner's, which its children will carry
+    }
     if (opened.kind === "refused") return this.#refuse(level, opened.reason);
     return isCurrent(opened.sealed, this.context) ? opened.sealed : this.#refuse(level, "cluster-or-epoch");
   }
@@ -175,4 +187,8 @@ export class Case {
     });
     return undefined;
   }
+}
+
+function annotationOf(object: Fields | undefined): string | undefined {
+  return stringMap(fieldsOf(object?.["metadata"])?.["annotations"])[CACHE_ANNOTATION];
 }

@@ -52,10 +52,9 @@ export class Digests {
   /** The digest of `reference`. Throws the registry's error when nothing knows it. */
   async of(reference: ImageReference, at: Case): Promise<Digest> {
     if (reference.digest !== undefined) return reference.digest;
-    const sealed =
-      at.owner === undefined ? await this.#justSealed(reference, at) : await this.#inherited(reference, at);
+    const sealed = at.owner === undefined ? await this.#ownerless(reference, at) : await this.#inherited(reference, at);
     if (sealed !== undefined) return sealed;
-    const key = pinKey(reference);
+    const key = `${pinKey(reference)} ${at.credentialScope}`; // what one's credentials reveal is not for others
     const known = this.#memory.pins.get(key);
     const ageMs = known === undefined ? Number.NaN : at.context.now.getTime() - known.resolvedAt;
     // Another request may have resolved it since this one began; from further ahead it is a clock that was set back.
@@ -76,16 +75,26 @@ export class Digests {
     }
   }
 
-  /** What an owned object carries itself (a ReplicaSet its Deployment's annotation), then what its owners carry. */
+  /** What an owned object carries itself (a ReplicaSet its Deployment's annotation) or was robbed of, then what its owners carry. */
   async #inherited(reference: ImageReference, at: Case): Promise<Digest | undefined> {
     const own = await at.own();
-    const pin = own && livePin(own, reference, at);
+    const pin = (own && livePin(own, reference, at)) ?? (await this.#kept(reference, at));
     if (pin !== undefined) return pin.digest;
     for (let index = 0; ; index++) {
       const sealed = await at.inherited(index);
       const found = sealed && livePin(sealed, reference, at);
       if (found !== undefined || sealed === undefined) return found?.digest;
     }
+  }
+
+  /** What is there already keeps the digest that it was sealed with, whatever annotation an UPDATE brings. */
+  async #kept(reference: ImageReference, at: Case): Promise<{ readonly digest: Digest } | undefined> {
+    const before = at.unchanged ? await at.before() : undefined;
+    return before && livePin(before, reference, at);
+  }
+
+  async #ownerless(reference: ImageReference, at: Case): Promise<Digest | undefined> {
+    return (await this.#kept(reference, at))?.digest ?? (await this.#justSealed(reference, at));
   }
 
   /**
@@ -112,7 +121,7 @@ export class Digests {
         throw thrown;
       }
     };
-    return (await this.#asked.get(`${key} ${at.credentialScope}`, at.signal, work)).value.digest;
+    return (await this.#asked.get(key, at.signal, work)).value.digest;
   }
 }
 

@@ -53,9 +53,7 @@ export class Facts {
     if (verdict.kind !== "pass") return verdict;
     const established = await this.#withConfig(image, policy, verdict.matches, at);
     if (typeof established === "string") return { kind: "undecided", reasons: [established] };
-    const record = this.#newRecord(policy, established, at);
-    this.#remember(key, record, policy, at);
-    return { kind: "pass", record };
+    return { kind: "pass", record: this.#recorded(key, policy, at) ?? this.#record(key, policy, established, at) };
   }
 
   #key(image: PinnedImage, policy: CompiledPolicy, at: Case): string {
@@ -69,33 +67,40 @@ export class Facts {
     policy: CompiledPolicy,
     at: Case,
   ): Promise<VerificationRecord | undefined> {
-    const inMemory = this.#memory.records.get(key);
-    const life = memoryLife(policy, at);
-    if (inMemory !== undefined && isUsable(inMemory, policy, at.context, life)) return this.#hit("memory", inMemory);
+    const inMemory = this.#recorded(key, policy, at);
+    if (inMemory !== undefined) return this.#hit("memory", inMemory);
     this.#metrics.lookups.inc({ level: "memory", result: "miss" });
     if (!isCached(policy, at)) return undefined;
-    const own = await at.own();
     const record =
-      (own && this.#in(own, "own", image, policy, at)) ?? (at.owner && (await this.#inherited(image, policy, at)));
+      this.#in(await at.own(), "own", image, policy, at) ??
+      this.#in(await at.before(), "own", image, policy, at) ??
+      (at.owner && (await this.#inherited(image, policy, at)));
     if (record !== undefined) this.#remember(key, record, policy, at);
     return record;
+  }
+
+  /** What memory has. Of those who waited for one answer, the first records it, so that all seal the same. */
+  #recorded(key: string, policy: CompiledPolicy, at: Case): VerificationRecord | undefined {
+    const known = this.#memory.records.get(key);
+    return known !== undefined && isUsable(known, policy, at.context, memoryLife(policy, at)) ? known : undefined;
   }
 
   async #inherited(image: PinnedImage, policy: CompiledPolicy, at: Case): Promise<VerificationRecord | undefined> {
     for (let index = 0; ; index++) {
       const sealed = await at.inherited(index);
-      const record = sealed && this.#in(sealed, "owner", image, policy, at);
+      const record = this.#in(sealed, "owner", image, policy, at);
       if (record !== undefined || sealed === undefined) return record;
     }
   }
 
   #in(
-    sealed: SealedRecords,
+    sealed: SealedRecords | undefined,
     level: "own" | "owner",
     image: PinnedImage,
     policy: CompiledPolicy,
     at: Case,
   ): VerificationRecord | undefined {
+    if (sealed === undefined) return undefined;
     const record = findRecord(sealed, image, policy, at.context);
     if (record !== undefined) return this.#hit(level, record);
     this.#metrics.lookups.inc({ level, result: "miss" });
@@ -112,10 +117,10 @@ export class Facts {
     if (ttl > 0) this.#memory.records.set(key, record, { ttl });
   }
 
-  #newRecord(policy: CompiledPolicy, established: Established, at: Case): VerificationRecord {
+  #record(key: string, policy: CompiledPolicy, established: Established, at: Case): VerificationRecord {
     const issued = Math.floor(at.context.now.getTime() / 1000);
     const scope = scopeOf(policy, at.context.namespace);
-    return {
+    const record: VerificationRecord = {
       policyName: policy.name,
       policyUid: policy.uid,
       resourceVersion: policy.resourceVersion,
@@ -125,6 +130,8 @@ export class Facts {
       ...established,
       ...(scope !== undefined && { scope }),
     };
+    this.#remember(key, record, policy, at);
+    return record;
   }
 
   async #ask(image: PinnedImage, policy: CompiledPolicy, at: Case): Promise<PolicyVerdict> {
@@ -168,15 +175,33 @@ export class Facts {
     const denial = this.#memory.denials.get(key);
     if (denial !== undefined) return denial;
     try {
-      const work = async (signal: AbortSignal) =>
-        this.#sources.verify(image, authority, await at.keychain(authority.source.pullSecrets), signal);
+      const work = (signal: AbortSignal) => this.#verify(image, authority, at, signal);
       const { value: outcome } = await this.#asked.get(key, at.signal, work);
-      this.#metrics.verifications.inc({ outcome: outcome.kind });
       if (outcome.kind === "failed") this.#memory.denials.set(key, outcome);
       return outcome;
     } catch (thrown) {
-      this.#metrics.verifications.inc({ outcome: "undecided" });
       return { kind: "undecided", message: undecidedMessage(thrown, at.signal) };
+    }
+  }
+
+  async #verify(
+    image: PinnedImage,
+    authority: SignedAuthority,
+    at: Case,
+    signal: AbortSignal,
+  ): Promise<AuthorityOutcome> {
+    try {
+      const outcome = await this.#sources.verify(
+        image,
+        authority,
+        await at.keychain(authority.source.pullSecrets),
+        signal,
+      );
+      this.#metrics.verifications.inc({ outcome: outcome.kind });
+      return outcome;
+    } catch (thrown) {
+      this.#metrics.verifications.inc({ outcome: "undecided" });
+      throw thrown;
     }
   }
 }

@@ -23,7 +23,7 @@ export interface OwnerFacts {
  */
 export class Memory {
   readonly records: LRUCache<string, VerificationRecord>;
-  /** Digests of tags, with when they were resolved (milliseconds since the epoch). */
+  /** Digests of tags by the credentials that were asked with, and when they were resolved (milliseconds since the epoch). */
   readonly pins = new LRUCache<string, { readonly digest: Digest; readonly resolvedAt: number }>({ max: 20_000 });
   readonly denials: LRUCache<string, Extract<AuthorityOutcome, { readonly kind: "failed" }>>;
   /** Annotations that opened, and by which keyring: a request under way when a key is dropped must not bring it back. */
@@ -31,9 +31,10 @@ export class Memory {
     maxSize: 32 * MEBIBYTE,
     sizeCalculation: (_opened, annotation) => annotation.length * 4 + ENTRY_OVERHEAD,
   });
-  readonly sealed = new LRUCache<string, string>({
+  /** Annotations by what they say (`contentsKey`), sealed here or opened here, and by which keyring: sealing again would give the same. */
+  readonly sealed = new LRUCache<string, { readonly by: Sealer; readonly annotation: string }>({
     maxSize: 16 * MEBIBYTE,
-    sizeCalculation: (annotation, text) => annotation.length + text.length + ENTRY_OVERHEAD,
+    sizeCalculation: ({ annotation }, key) => annotation.length + key.length + ENTRY_OVERHEAD,
   });
   readonly owners: LRUCache<string, OwnerFacts>;
 

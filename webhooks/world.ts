@@ -156,10 +156,10 @@ export class World {
   #rebuild(): void {
     if (this.#queued) return;
     this.#queued = true;
-    this.#rebuilding = this.#rebuilding.then(async () => {
+    this.#rebuilding = this.#rebuilding.then(() => {
       this.#queued = false;
       try {
-        await this.#build();
+        this.#build();
       } catch (thrown) {
         this.#options.log.error("snapshot not rebuilt: the last one goes on deciding", { error: messageOf(thrown) });
       }
@@ -167,9 +167,9 @@ export class World {
     });
   }
 
-  async #build(): Promise<void> {
+  #build(): void {
     if (!this.#policies.hasSynced || !this.#secrets.hasSynced || !this.#configMaps.hasSynced) return;
-    await this.#loadKeyring();
+    this.#loadKeyring();
     this.#compile();
     const { config, problems } = readConfig(this.configMap(CONFIG_MAP));
     for (const problem of problems)
@@ -192,18 +192,20 @@ export class World {
     this.#options.onKeyring(before !== undefined && dropsLiveKey(before, after, LONGEST_CACHE_TTL_SECONDS, now));
   }
 
-  async #loadKeyring(): Promise<void> {
+  #loadKeyring(): void {
     const bytes = this.secret(SEAL_SECRET)?.["jwks.json"];
     const text = bytes === undefined ? undefined : Buffer.from(bytes).toString("utf8");
     if (text === undefined || text === this.#keyringText) return;
     let keyring: Keyring;
+    let sealer: Sealer;
     try {
       keyring = parseKeyring(text);
+      sealer = new Sealer(keyring);
     } catch (thrown) {
       this.#options.log.error("seal keyring not usable: the last one stays", { error: messageOf(thrown) });
       return;
     }
-    this.#sealer = await Sealer.create(keyring);
+    this.#sealer = sealer;
     this.#keyringText = text;
     this.#keyring = keyring;
   }

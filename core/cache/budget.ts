@@ -32,15 +32,22 @@ function roomFor(otherAnnotationBytes: number): number {
   return Math.min(ANNOTATION_LIMIT, OBJECT_LIMIT - otherAnnotationBytes) - SIGNATURE_ROOM;
 }
 
+/** Records, and how they are written. */
+export interface Written {
+  readonly sealed: SealedRecords;
+  readonly text: string;
+}
+
 /**
  * The records that fit beside `otherAnnotationBytes` (keys and values) on one object, the largest dropped first; undefined if not
  * even one does. What is dropped costs a verification later, never an object refused because of us.
  */
-export function fitRecords(sealed: SealedRecords, otherAnnotationBytes: number): SealedRecords | undefined {
+export function fitRecords(sealed: SealedRecords, otherAnnotationBytes: number): Written | undefined {
   const room = roomFor(otherAnnotationBytes);
   let fitting = sealed;
   while (fitting.records.size > 0) {
-    if (Buffer.byteLength(writeRecords(fitting)) <= room) return fitting;
+    const text = writeRecords(fitting);
+    if (Buffer.byteLength(text) <= room) return { sealed: fitting, text };
     const image = largest(fitting);
     if (image === undefined) return undefined;
     fitting = without(fitting, image);

@@ -1,5 +1,5 @@
 import { CLOCK_SKEW_SECONDS, endOf } from "./freshness.ts";
-import { type Keyring, publicKeyring } from "./keyring.ts";
+import { type Keyring, publicKeyring, retiredAt } from "./keyring.ts";
 import type { SealedRecords, VerificationRecord } from "./record.ts";
 import { claimedKeyId, type RefusalReason, SEALED_LIMIT, Sealer } from "./seal.ts";
 
@@ -27,11 +27,12 @@ const WHY: Readonly<Record<RefusalReason, string>> = {
 /** Opens an annotation as the webhook does, with the public halves of `keyring`, and says by which key, or why not. */
 export async function inspectSeal(annotation: string, keyring: Keyring): Promise<SealReport> {
   const { keys } = publicKeyring(keyring);
-  const opened = await (await Sealer.create({ keys })).open(annotation);
+  const opened = new Sealer({ keys }).open(annotation);
   const kid = claimedKeyId(annotation);
   const key = keys.find((candidate) => candidate.kid === kid);
   if (opened.kind === "opened" && key !== undefined) {
-    const { iat: made, retired } = key;
+    const { iat: made } = key;
+    const retired = retiredAt(key);
     return { holds: true, kid: key.kid, made, ...(retired !== undefined && { retired }), sealed: opened.sealed };
   }
   const reason = opened.kind === "refused" ? opened.reason : "unknown-key";

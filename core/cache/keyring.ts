@@ -12,12 +12,17 @@ export interface SealKey {
   readonly kid: string;
   readonly x: string;
   readonly d?: string;
-  /** Seconds since the epoch: when it was made, and when it stopped signing. */
+  /** Seconds since the epoch: when it was made or, of one that was the next before, began to sign; and when it stopped signing. */
   readonly iat: number;
   readonly retired?: number;
+  /**
+   * It has signed nothing yet: it is there so that everybody knows it before it takes over. Such a key has `retired` too, the time that it
+   * was made: a version that does not know this member takes it for one that only verifies, which it is.
+   */
+  readonly next?: true;
 }
 
-/** A JWK set: exactly one key without `retired` signs, the others only verify. */
+/** A JWK set: exactly one key without `retired` signs, the others only verify, and at most one of these is the `next` to sign. */
 export interface Keyring {
   readonly keys: readonly SealKey[];
 }
@@ -38,7 +43,8 @@ function isSealKey(value: unknown): value is SealKey {
     text("x", BASE64URL_32) &&
     (key["d"] === undefined || text("d", BASE64URL_32)) &&
     typeof key["iat"] === "number" &&
-    (key["retired"] === undefined || typeof key["retired"] === "number")
+    (key["retired"] === undefined || typeof key["retired"] === "number") &&
+    (key["next"] === undefined || (key["next"] === true && key["retired"] !== undefined))
   );
 }
 
@@ -56,6 +62,7 @@ export function parseKeyring(text: string): Keyring {
   const keys = typeof parsed === "object" && parsed !== null ? (parsed as { keys?: unknown }).keys : undefined;
   if (!Array.isArray(keys) || !keys.every(isSealKey)) throw invalid("not a JWK set of Ed25519 signature keys");
   if (keys.filter((key) => key.retired === undefined).length !== 1) throw invalid("exactly one key must be active");
+  if (keys.filter((key) => key.next === true).length > 1) throw invalid("only one key can be the next");
   if (new Set(keys.map((key) => key.kid)).size !== keys.length) throw invalid("two keys have the same kid");
   return { keys };
 }
@@ -86,9 +93,36 @@ export interface RotationRule {
   readonly keepRetiredSeconds: number;
 }
 
+/** How long a key is known before it may sign: far longer than a replica that enforces anything is behind, clocks' skew included. */
+export const NEXT_KEY_LEAD_SECONDS = 600;
+
+/** No more keys than this come to be in a ring: it is read only up to a size. A full one waits for its oldest key to go. */
+export const KEYRING_LIMIT = 128;
+
+/** When a key stopped signing, in seconds since the epoch; undefined for one that signs or is the next to. */
+export function retiredAt({ retired, next }: SealKey): number | undefined {
+  return next === true ? undefined : retired;
+}
+
+function nextKey(keyring: Keyring): SealKey | undefined {
+  return keyring.keys.find(({ next }) => next === true);
+}
+
+function outlived(key: SealKey, rule: RotationRule): number {
+  return (retiredAt(key) ?? Number.POSITIVE_INFINITY) + rule.keepRetiredSeconds;
+}
+
+function withNext(keys: readonly SealKey[], now: Date, makeKey: (now: Date) => SealKey): Keyring {
+  const made = makeKey(now);
+  const [active, ...others] = keys;
+  return { keys: [...(active === undefined ? [] : [active]), { ...made, retired: made.iat, next: true }, ...others] };
+}
+
 /**
- * The keyring as it should be at `now`: made if there is none, a new active key when the old one is due, retired keys dropped
- * when no record of theirs can be alive. Returns the same object when nothing changes.
+ * The keyring as it should be at `now`: made if there is none; when the active key is due, the next one takes over and another is put
+ * behind it; retired keys dropped when no record of theirs can be alive. A key never signs before it was known for
+ * `NEXT_KEY_LEAD_SECONDS`, so that whoever is late still opens what others seal; only the first key of all is in use at once.
+ * Returns the same object when nothing changes.
  */
 export function rotateKeyring(
   keyring: Keyring | undefined,
@@ -96,16 +130,35 @@ export function rotateKeyring(
   now: Date,
   makeKey: (now: Date) => SealKey,
 ): Keyring {
-  if (keyring === undefined) return { keys: [makeKey(now)] };
+  if (keyring === undefined) return withNext([makeKey(now)], now, makeKey);
   const seconds = Math.floor(now.getTime() / 1000);
-  const due = seconds - activeKey(keyring).iat >= rule.rotateAfterSeconds;
-  const alive = keyring.keys.filter(
-    (key) => key.retired === undefined || seconds - key.retired < rule.keepRetiredSeconds,
-  );
-  if (!due && alive.length === keyring.keys.length) return keyring;
-  if (!due) return { keys: alive };
-  const retired = alive.map((key) => (key.retired === undefined ? { ...key, retired: seconds } : key));
-  return { keys: [makeKey(now), ...retired] };
+  const alive = keyring.keys.filter((key) => seconds < outlived(key, rule));
+  const next = nextKey(keyring);
+  const hasRoom = alive.length < KEYRING_LIMIT;
+  if (next === undefined && hasRoom) {
+    const active = activeKey(keyring);
+    return withNext([active, ...alive.filter((key) => key !== active)], now, makeKey);
+  }
+  const isDue = seconds - activeKey(keyring).iat >= rule.rotateAfterSeconds;
+  if (next !== undefined && hasRoom && isDue && seconds - next.iat >= NEXT_KEY_LEAD_SECONDS)
+    return promoted(alive, next, now, makeKey);
+  return alive.length === keyring.keys.length ? keyring : { keys: alive };
+}
+
+function promoted(alive: readonly SealKey[], next: SealKey, now: Date, makeKey: (now: Date) => SealKey): Keyring {
+  const seconds = Math.floor(now.getTime() / 1000);
+  const { next: _next, retired: _retired, ...active } = next;
+  const others = alive.filter((key) => key !== next);
+  const retired = others.map((key) => (key.retired === undefined ? { ...key, retired: seconds } : key));
+  return withNext([{ ...active, iat: seconds }, ...retired], now, makeKey);
+}
+/** When `rotateKeyring` next has something to do, in seconds since the epoch. */
+export function nextChange(keyring: Keyring, rule: RotationRule): number {
+  const dropped = Math.min(...keyring.keys.map((key) => outlived(key, rule)));
+  if (keyring.keys.length >= KEYRING_LIMIT) return dropped;
+  const next = nextKey(keyring);
+  const known = next === undefined ? 0 : next.iat + NEXT_KEY_LEAD_SECONDS;
+  return Math.min(dropped, Math.max(known, activeKey(keyring).iat + rule.rotateAfterSeconds));
 }
 
 /**
@@ -115,16 +168,17 @@ export function rotateKeyring(
 export function dropsLiveKey(before: Keyring, after: Keyring, longestLifeSeconds: number, now: Date): boolean {
   const seconds = now.getTime() / 1000;
   const kept = new Set(after.keys.map(({ kid, x }) => `${kid} ${x}`));
-  return before.keys.some(
-    ({ kid, x, retired }) =>
-      !kept.has(`${kid} ${x}`) && (retired === undefined || seconds - retired < longestLifeSeconds),
-  );
+  return before.keys.some((key) => {
+    const retired = retiredAt(key); // a next key may have signed since, unseen
+    return !kept.has(`${key.kid} ${key.x}`) && (retired === undefined || seconds - retired < longestLifeSeconds);
+  });
 }
 
 /** The keyring without private parts: what auditors verify with. Members are named one by one, so that no other ever gets out. */
 export function publicKeyring(keyring: Keyring): Keyring {
-  const keys = keyring.keys.map(({ kty, crv, alg, use, kid, x, iat, retired }) => {
-    return { kty, crv, alg, use, kid, x, iat, ...(retired !== undefined && { retired }) };
+  const keys = keyring.keys.map(({ kty, crv, alg, use, kid, x, iat, retired, next }) => {
+    const state = { ...(retired !== undefined && { retired }), ...(next === true && { next }) };
+    return { kty, crv, alg, use, kid, x, iat, ...state };
   });
   return { keys };
 }

@@ -35,6 +35,17 @@ export interface SealedRecords {
   readonly pins: ReadonlyMap<string, Digest>;
 }
 
+/** Names what records say, far cheaper than writing them: the Pods of a ReplicaSet all get the same. What was found is not in it, since one policy finds one thing in one second. */
+export function contentsKey({ cluster, epoch, records, pins }: SealedRecords): string {
+  const entries = [...records].flatMap(([image, byPolicy]) =>
+    [...byPolicy.values()].map(({ policyUid, policyHash, scope, issued, expires }) =>
+      [image, policyUid, policyHash, scope ?? "", issued, expires].join(" "),
+    ),
+  );
+  const pinned = [...pins].map(([tag, digest]) => `${tag} ${digest}`);
+  return [cluster, epoch, ...entries.sort(), ...pinned.sort()].join("\n");
+}
+
 const FORMAT = "2";
 
 const instant = (seconds: number) => `${new Date(seconds * 1000).toISOString().slice(0, 19)}Z`;

@@ -5,6 +5,7 @@ import {
   activeKey,
   type Keyring,
   newSealKey,
+  nextChange,
   parseKeyring,
   type RotationRule,
   rotateKeyring,
@@ -18,7 +19,7 @@ import { publishKeyring } from "./publish.ts";
 
 export const SEAL_KEYS_SECRET = "entrepot-seal-keys";
 const KEYRING_FILE = "jwks.json";
-/** Set on the Secret, whatever its value: rotate now. Taken away when done. */
+/** Set on the Secret, whatever its value: rotate as soon as the next key is known to everybody. Taken away when done. */
 export const ROTATE_ANNOTATION = "entrepot.dev/rotate";
 
 /** What the reconciler of the seal keys works with. */
@@ -35,14 +36,6 @@ export interface SealKeyDependencies {
 
 const LONGEST_WAIT_MS = 3_600_000;
 
-/** When the rule next changes the keyring. */
-function nextChange(keyring: Keyring, rule: RotationRule): number {
-  const due = keyring.keys.map(({ iat, retired }) =>
-    retired === undefined ? iat + rule.rotateAfterSeconds : retired + rule.keepRetiredSeconds,
-  );
-  return Math.min(...due) * 1000;
-}
-
 function read(secret: SecretObject | undefined, log: Log): Keyring | undefined {
   const text = secretFiles(secret, [KEYRING_FILE])[KEYRING_FILE];
   if (text === undefined) return undefined;
@@ -55,37 +48,50 @@ function read(secret: SecretObject | undefined, log: Log): Keyring | undefined {
   }
 }
 
+/** What a reconciliation comes to. */
+interface Outcome {
+  readonly after: Keyring;
+  /** A rotation was asked for, and is not done yet: the next key is too young, or the ring is full. */
+  readonly waiting: boolean;
+}
+
+function decide(before: Keyring | undefined, rule: RotationRule, demanded: boolean, now: Date): Outcome {
+  const after = rotateKeyring(before, rule, now, newSealKey);
+  const isSame = before !== undefined && activeKey(after).kid === activeKey(before).kid;
+  return { after, waiting: demanded && isSame };
+}
+
 /**
- * Keeps the Secret `entrepot-seal-keys`: one key that seals, and retired ones for as long as records live (design D3). Rotation by the
- * rule, and on demand by the annotation `entrepot.dev/rotate`. Keeps their public halves in the ConfigMap `entrepot-seal-keys-public`.
- * Only the leader runs it; keys never reach a log.
+ * Keeps the Secret `entrepot-seal-keys`: one key that seals, the next one, and retired ones for as long as records live (design D3).
+ * Rotation by the rule, and on demand by the annotation `entrepot.dev/rotate`. Keeps their public halves in the ConfigMap
+ * `entrepot-seal-keys-public`. Only the leader runs it; keys never reach a log.
  */
 export function sealKeyReconciler(dependencies: SealKeyDependencies): Reconcile {
-  const { client, namespace, rule, clock, log } = dependencies;
+  const { client, namespace, clock, log } = dependencies;
   const publish = async (keyring: Keyring, signal: AbortSignal): Promise<void> => {
     if (await publishKeyring(dependencies, keyring, signal))
       log.info("public seal keys written", { configMap: PUBLIC_KEYS_CONFIG_MAP, keys: keyring.keys.length });
   };
   return async (_key, signal) => {
     const secret = dependencies.secrets.get(`${namespace}/${SEAL_KEYS_SECRET}`);
-    const { [ROTATE_ANNOTATION]: demand, ...annotations } = secret?.metadata.annotations ?? {};
+    const { [ROTATE_ANNOTATION]: demand, ...others } = secret?.metadata.annotations ?? {};
     const before = read(secret, log);
-    const effective = demand === undefined ? rule : { ...rule, rotateAfterSeconds: 0 };
     const now = clock.now();
-    const after = rotateKeyring(before, effective, now, newSealKey);
-    if (after === before && demand === undefined) {
-      await publish(after, signal);
-      return { requeueAfterMs: Math.min(LONGEST_WAIT_MS, Math.max(1_000, nextChange(after, rule) - now.getTime())) };
+    const rule = demand === undefined ? dependencies.rule : { ...dependencies.rule, rotateAfterSeconds: 0 };
+    const { after, waiting } = decide(before, rule, demand !== undefined, now);
+    const isSettled = after === before && (demand === undefined || waiting);
+    if (!isSettled) {
+      const files = { [KEYRING_FILE]: JSON.stringify(after) };
+      const annotations = waiting && demand !== undefined ? { ...others, [ROTATE_ANNOTATION]: demand } : others;
+      await putSecret(client, { name: SEAL_KEYS_SECRET, namespace, live: secret, files, annotations, signal });
+      const demanded = demand !== undefined;
+      const counts = { keys: after.keys.length, demanded, waiting };
+      log.info("seal keyring written", { secret: SEAL_KEYS_SECRET, kid: activeKey(after).kid, ...counts });
     }
-    const files = { [KEYRING_FILE]: JSON.stringify(after) };
-    await putSecret(client, { name: SEAL_KEYS_SECRET, namespace, live: secret, files, annotations, signal });
-    log.info("seal keyring written", {
-      secret: SEAL_KEYS_SECRET,
-      kid: activeKey(after).kid,
-      retired: after.keys.length - 1,
-      demanded: demand !== undefined,
-    });
     await publish(after, signal); // never before the Secret: a lost race must not publish a key that seals nothing
-    return {};
+    if (!isSettled) return {};
+    const dueMs = nextChange(after, rule) * 1000;
+    if (waiting) log.info("rotation of the seal keys waits", { until: new Date(dueMs).toISOString() });
+    return { requeueAfterMs: Math.min(LONGEST_WAIT_MS, Math.max(1_000, dueMs - now.getTime())) };
   };
 }

@@ -113,7 +113,7 @@ describe(`cache annotations under attack (seed ${SEED})`, function () {
     text: string,
     asked: Question,
   ): Promise<VerificationRecord | undefined> {
-    const opened = await by.open(text);
+    const opened = by.open(text);
     if (opened.kind === "refused") return undefined;
     const { cluster, epoch, namespace, ttl: cacheTtlSeconds } = asked;
     const context = { cluster, epoch, namespace, cacheTtlSeconds, now: new Date(asked.at * 1000) };
@@ -140,14 +140,14 @@ describe(`cache annotations under attack (seed ${SEED})`, function () {
   }
 
   it(`none of ${CASES} counts but what was sealed for exactly what is asked, and all of that does`, async () => {
-    const { cases, counted, failed, failure } = await siege(await Sealer.create(ring), CASES);
+    const { cases, counted, failed, failure } = await siege(new Sealer(ring), CASES);
     if (failed) throw failure;
     expect(cases).to.be.at.least(CASES);
     expect(counted).to.be.greaterThan(CASES / 100);
   });
 
   it("with the signature left unchecked there is a wrong one (control)", async () => {
-    const open = async (text: string): Promise<Opened> => {
+    const open = (text: string): Opened => {
       const sealed = readRecords(text.slice(0, text.lastIndexOf("\nsignature: ") + 1));
       return sealed === undefined ? { kind: "refused", reason: "format" } : { kind: "opened", sealed };
     };
@@ -156,9 +156,9 @@ describe(`cache annotations under attack (seed ${SEED})`, function () {
 
   it("with a dropped key left in the ring there is a wrong one (control)", async () => {
     const gone = samples.at(-1);
-    const sealer = await Sealer.create(ring);
-    const open = async (text: string): Promise<Opened> =>
-      text === gone?.text ? { kind: "opened", sealed: gone.sealed } : await sealer.open(text);
+    const sealer = new Sealer(ring);
+    const open = (text: string): Opened =>
+      text === gone?.text ? { kind: "opened", sealed: gone.sealed } : sealer.open(text);
     expect((await siege({ open }, 20_000)).failed).to.equal(true);
   });
 
@@ -179,7 +179,7 @@ describe(`cache annotations under attack (seed ${SEED})`, function () {
       expect(outside.asked.verify).to.equal(counts ? 0 : 1);
       if (counts) expect(annotation(object)).to.equal(text);
       else fresh += 1;
-      if (signed) expect((await snapshot.sealer.open(annotation(object) ?? "")).kind).to.equal("opened");
+      if (signed) expect(snapshot.sealer.open(annotation(object) ?? "").kind).to.equal("opened");
     });
     await fc.assert(property, { seed: SEED, numRuns: THROUGH_WEBHOOK });
     expect(fresh).to.be.greaterThan(THROUGH_WEBHOOK / 2);

@@ -1,6 +1,5 @@
 // What time does to the cache, with a clock that stands still until it is moved (fakes: scripted-admission.ts, fake-clock.ts).
 import { expect } from "chai";
-import { newSealKey, rotateKeyring } from "../../core/cache/keyring.ts";
 import { readRecords } from "../../core/cache/record.ts";
 import { ANNOTATION } from "../../crds/names.ts";
 import { FakeClock } from "../support/fake-clock.ts";
@@ -101,54 +100,6 @@ describe("time and the cache", () => {
     expect(await asks(await restarted({}, skewed(DAY)))).to.deep.equal(MISS);
   });
 
-  it("keys rotate with overlap: replicas with the old and the new ring open each other's seals while the operator keeps both", async () => {
-    const rule = { rotateAfterSeconds: 30 * 86_400, keepRetiredSeconds: 31 * 86_400 };
-    const old = rotateKeyring(undefined, rule, clock.now(), newSealKey);
-    await clock.advance(30 * DAY - HOUR);
-    const before = await restarted({ keyring: old });
-    await deployed(before);
-    await clock.advance(HOUR);
-    const ring = rotateKeyring(old, rule, clock.now(), newSealKey);
-    expect(ring.keys).to.have.length(2);
-    await before.become({ keyring: ring });
-    expect(await asks(before)).to.deep.equal(HIT);
-    expect(await asks(await restarted({ keyring: ring }))).to.deep.equal(HIT);
-    const renewed = await (await restarted({ keyring: ring })).send("CREATE", workload("Deployment", "app", APP));
-    outside.owners.set("app", renewed.object);
-    // A replica that has not seen the new ring yet does not know the key: it verifies, and refuses nobody.
-    expect(await asks(await restarted({ keyring: old }))).to.deep.equal(MISS);
-  });
-
-  it("a dropped key opens nothing any more, not even what this replica had opened", async () => {
-    const stolen = newSealKey(clock.now());
-    const by = await restarted({ keyring: { keys: [stolen] } });
-    await deployed(by);
-    await asks(by);
-    await by.become({ keyring: { keys: [newSealKey(clock.now())] } });
-    expect((await asks(by)).verify).to.equal(1);
-  });
-
-  it("a key that leaves the ring after its time costs nobody a verification", async () => {
-    const [active, former] = [newSealKey(clock.now()), newSealKey(clock.now())];
-    const retired = { ...former, retired: clock.now().getTime() / 1000 - 31 * 86_400 };
-    const by = await restarted({ keyring: { keys: [active, retired] } });
-    await deployed(by);
-    await by.become({ keyring: { keys: [active] } });
-    expect(by.memory.records.size).to.equal(1);
-    expect(await asks(by)).to.deep.equal(HIT);
-  });
-
-  it("a request under way while the ring changes does not bring a dropped key back", async () => {
-    const by = await restarted({ keyring: { keys: [newSealKey(clock.now())] } });
-    const { object } = await by.send("CREATE", workload("Pod", "p", BY_DIGEST));
-    const text = annotation(object) ?? "";
-    const { sealer } = by.snapshot;
-    await by.become({ keyring: { keys: [newSealKey(clock.now())] } });
-    by.memory.records.clear();
-    by.memory.opened.set(text, { by: sealer, opened: await sealer.open(text) });
-    expect((await asks(by, object)).verify).to.equal(1);
-  });
-
   for (const [name, change] of [
     ["the ConfigMap", (ttl: string): Change => ({ data: { "dev.entrepot.cache-ttl": ttl } })],
     ["the policy", (ttl: string): Change => ({ annotations: { [ANNOTATION.cacheTtl]: ttl } })],
@@ -212,7 +163,10 @@ describe("time and the cache", () => {
   });
 
   it("a tag's digest from the future, after the clock was set back, is asked for again", async () => {
-    first.memory.pins.set("ghcr.io/team/app:v1", { digest: UNSIGNED, resolvedAt: clock.now().getTime() + HOUR });
+    first.memory.pins.set("ghcr.io/team/app:v1 team/default", {
+      digest: UNSIGNED,
+      resolvedAt: clock.now().getTime() + HOUR,
+    });
     expect((await asks(first, workload("Pod", "p", APP))).resolve).to.equal(1);
   });
 

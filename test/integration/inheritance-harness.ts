@@ -2,7 +2,6 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createWriteStream } from "node:fs";
 import { request } from "node:https";
-import { connect, createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { CACHE_ANNOTATION } from "../../core/cache/record.ts";
 import { LocalProduct } from "../../hack/local/product.ts";
@@ -11,6 +10,7 @@ import { freePorts } from "../../hack/testcluster/controlplane.ts";
 import { type ClusterHandle, sharedCluster } from "../support/cluster.ts";
 import { Cosign, type KeyPair } from "../support/cosign.ts";
 import { eventually } from "../support/kube.ts";
+import { TcpDoor } from "../support/tcp-door.ts";
 import { type Item, workload } from "./inheritance-objects.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -36,9 +36,7 @@ export class Inheritance {
   readonly product: LocalProduct;
   readonly #ports: Ports;
   readonly #logged: number;
-  readonly #sockets = new Set<Socket>();
-  #door: Server | undefined;
-  #target: number;
+  #door: TcpDoor | undefined;
   #second: ChildProcess | undefined;
   #probe: string | undefined;
 
@@ -49,7 +47,6 @@ export class Inheritance {
     this.keys = parts.keys;
     this.product = parts.product;
     this.#ports = ports;
-    this.#target = ports.first;
     this.#logged = parts.cluster.requests().length;
   }
 
@@ -64,7 +61,7 @@ export class Inheritance {
       webhook: { env: { HTTPS_PORT: String(first) } },
     });
     const harness = new Inheritance({ name, cluster, cosign, keys, product }, { door, first, second, status });
-    await harness.#openDoor();
+    harness.#door = await TcpDoor.open(door, first);
     await harness.apply({
       apiVersion: "v1",
       kind: "Namespace",
@@ -79,7 +76,6 @@ export class Inheritance {
     await this.endSecondReplica();
     await this.product.remove();
     this.#door?.close();
-    this.#disconnect();
     this.cosign.dispose();
     await this.cluster.kubectl(["delete", "namespace", "-l", `made-by=${this.name}`, "--wait=false"]);
     await this.cluster.kubectl(["delete", "namespace", this.name, "--wait=false"]);
@@ -189,8 +185,8 @@ export class Inheritance {
     await this.product.startPart("webhook");
   }
 
-  /** Starts another replica, which knows nothing yet, and leads the API server to it alone. */
-  async toSecondReplica(): Promise<void> {
+  /** Starts another replica, which knows nothing yet, and leads the API server to it alone. `variables` are of its environment. */
+  async toSecondReplica(variables: Readonly<Record<string, string>> = {}): Promise<void> {
     await this.endSecondReplica(); // a test that failed may have left one
     const env = {
       ...process.env,
@@ -200,6 +196,7 @@ export class Inheritance {
       HTTPS_PORT: String(this.#ports.second),
       STATUS_PORT: String(this.#ports.status),
       POLICY_ENGINE: await ensurePolicyEngine(this.cluster.settings),
+      ...variables,
     };
     const child = spawn(process.execPath, [join(ROOT, "main.ts"), "webhook"], {
       env,
@@ -215,12 +212,12 @@ export class Inheritance {
         .then(({ ok }) => ok)
         .catch(() => false);
     await eventually("the second replica", isReady, 60_000);
-    this.#lead(this.#ports.second);
+    this.lead("second");
   }
 
-  /** Leads the API server to one of two replicas that both run. */
-  lead(to: "first" | "second"): void {
-    this.#lead(this.#ports[to]);
+  /** Leads the API server to one of two replicas that both run, or to them in turn. */
+  lead(...to: readonly ("first" | "second")[]): void {
+    this.#door?.lead(...to.map((replica) => this.#ports[replica]));
   }
 
   /** A counter of the second replica. */
@@ -231,7 +228,7 @@ export class Inheritance {
 
   /** Ends the second replica and leads the API server back to the first. */
   async endSecondReplica(): Promise<void> {
-    this.#lead(this.#ports.first);
+    this.lead("first");
     const child = this.#second;
     this.#second = undefined;
     if (child === undefined || child.exitCode !== null) return;
@@ -252,35 +249,6 @@ export class Inheritance {
     asked.on("error", reject).end(JSON.stringify(review));
     const answer = JSON.parse(await promise) as { response: { allowed: boolean; status?: { message?: string } } };
     return answer.response;
-  }
-
-  async #openDoor(): Promise<void> {
-    const door = createServer((near) => {
-      const far = connect(this.#target, "127.0.0.1");
-      for (const socket of [near, far]) {
-        this.#sockets.add(socket);
-        socket.on("error", () => undefined); // the other end is told by its own close
-        socket.on("close", () => {
-          this.#sockets.delete(socket);
-          near.destroy();
-          far.destroy();
-        });
-      }
-      near.pipe(far).pipe(near);
-    });
-    this.#door = door;
-    door.listen(this.#ports.door, "127.0.0.1");
-    await once(door, "listening");
-  }
-
-  #lead(port: number): void {
-    if (this.#target === port) return;
-    this.#target = port;
-    this.#disconnect();
-  }
-
-  #disconnect(): void {
-    for (const socket of this.#sockets) socket.destroy();
   }
 }
 

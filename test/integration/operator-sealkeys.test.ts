@@ -5,7 +5,7 @@ import type { ConnectedKubeClient } from "../../adapters/kube/client.ts";
 import { Resources } from "../../adapters/kube/resources.ts";
 import type { KubeObject } from "../../adapters/kube/types.ts";
 import { silentLog } from "../../adapters/telemetry/log.ts";
-import { parseKeyring } from "../../core/cache/keyring.ts";
+import { activeKey, NEXT_KEY_LEAD_SECONDS, newSealKey, parseKeyring } from "../../core/cache/keyring.ts";
 import { PUBLIC_KEYS_CONFIG_MAP, PUBLIC_KEYS_FILE, readPublicJwks } from "../../core/cache/publicjwks.ts";
 import type { SecretObject } from "../../operator/resources.ts";
 import { ROTATE_ANNOTATION, SEAL_KEYS_SECRET, sealKeyReconciler } from "../../operator/sealkeys/reconciler.ts";
@@ -77,6 +77,10 @@ describe("The published seal keys", function () {
     const { data } = await client.get<SecretObject>(Resources.secrets, SEAL_KEYS_SECRET, { namespace });
     return parseKeyring(Buffer.from(data?.["jwks.json"] ?? "", "base64").toString());
   };
+  const demand = async () => {
+    const patch = { metadata: { annotations: { [ROTATE_ANNOTATION]: "now" } } };
+    await client.mergePatch(Resources.secrets, SEAL_KEYS_SECRET, patch, { namespace });
+  };
   const published = async () => {
     const { data } = await client.get<ConfigMapObject>(Resources.configMaps, PUBLIC_KEYS_CONFIG_MAP, { namespace });
     return data ?? {};
@@ -107,6 +111,7 @@ describe("The published seal keys", function () {
     const { keys } = readPublicJwks((await published())[PUBLIC_KEYS_FILE] ?? "");
     expect(keys.map(({ kid }) => kid)).to.deep.equal(rotated.keys.map(({ kid }) => kid));
     expect(keys.find(({ kid }) => kid === first?.kid)?.retired).to.be.a("number");
+    expect(keys.map(({ next }) => next === true)).to.deep.equal([false, true, false]);
     for (let elapsed = 0; elapsed < 6_000; elapsed += 1_001) {
       await clock.advance(1_001_000);
       await run();
@@ -116,12 +121,52 @@ describe("The published seal keys", function () {
     expect(later.keys.map(({ kid }) => kid)).to.deep.equal((await keyring()).keys.map(({ kid }) => kid));
   });
 
-  it("follow a rotation on demand", async () => {
+  it("follow a rotation on demand, which comes once the next key was known for long enough", async () => {
     await run();
-    const patch = { metadata: { annotations: { [ROTATE_ANNOTATION]: "now" } } };
-    await client.mergePatch(Resources.secrets, SEAL_KEYS_SECRET, patch, { namespace });
+    const [first, next] = (await keyring()).keys;
+    await demand();
+    await clock.advance((NEXT_KEY_LEAD_SECONDS - 1) * 1_000);
     await run();
-    expect(readPublicJwks((await published())[PUBLIC_KEYS_FILE] ?? "").keys).to.have.length(2);
+    expect(writes).to.deep.equal([]);
+    expect((await keyring()).keys).to.deep.equal([first, next]);
+    await clock.advance(1_000);
+    await run();
+    expect(writes).to.deep.equal(["replace Secret", "replace ConfigMap"]);
+    expect(activeKey(await keyring()).kid).to.equal(next?.kid);
+    expect(readPublicJwks((await published())[PUBLIC_KEYS_FILE] ?? "").keys).to.have.length(3);
+    const { metadata } = await client.get(Resources.secrets, SEAL_KEYS_SECRET, { namespace });
+    expect(metadata.annotations ?? {}).to.not.have.property(ROTATE_ANNOTATION);
+    await clock.advance(1_000);
+    await run();
+    expect(writes, "one demand, one rotation").to.deep.equal([]);
+  });
+
+  it("of the format before get a next key at once; a rotation that is demanded waits for it", async () => {
+    const old = newSealKey(clock.now());
+    const data = { "jwks.json": Buffer.from(JSON.stringify({ keys: [old] })).toString("base64") };
+    const metadata = { name: SEAL_KEYS_SECRET, namespace, annotations: { [ROTATE_ANNOTATION]: "now" } };
+    await client.create<SecretObject>(Resources.secrets, { apiVersion: "v1", kind: "Secret", metadata, data });
+    await run();
+    expect(writes).to.deep.equal(["replace Secret", "create ConfigMap"]);
+    const { keys } = await keyring();
+    expect(activeKey({ keys })).to.deep.equal(old);
+    expect(keys.map(({ next }) => next)).to.deep.equal([undefined, true]);
+    await run();
+    expect(writes).to.deep.equal([]);
+    await clock.advance(NEXT_KEY_LEAD_SECONDS * 1_000);
+    await run();
+    expect(activeKey(await keyring()).kid).to.equal(keys[1]?.kid);
+  });
+
+  it("are all new at once when the Secret was deleted because they may be known to others", async () => {
+    await run();
+    const before = await keyring();
+    await client.delete(Resources.secrets, SEAL_KEYS_SECRET, { namespace });
+    await run();
+    expect(writes).to.deep.equal(["create Secret", "replace ConfigMap"]);
+    const { keys } = await keyring();
+    const { keys: shown } = readPublicJwks((await published())[PUBLIC_KEYS_FILE] ?? "");
+    for (const { kid } of before.keys) expect([...keys, ...shown].map((key) => key.kid)).to.not.include(kid);
   });
 
   it("are put back when somebody changes, adds to or deletes them; the keys themselves stay", async () => {

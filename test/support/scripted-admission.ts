@@ -72,6 +72,8 @@ export interface Replica {
   readonly snapshot: Snapshot;
   /** Gives it another world to decide by, as informers do; its memory stays. */
   become(change: Change): Promise<void>;
+  /** Hands one webhook, by its path, a request as the API server sends it. */
+  ask(path: string, asked: AdmissionRequest): Promise<ReviewResponse>;
   send(
     operation: "CREATE" | "UPDATE",
     object: Json,
@@ -116,7 +118,7 @@ async function world(change: Change): Promise<Snapshot> {
       ...(change.others ?? []).map((spec, index) => policy(`other-${index}`, `o${index}`, spec)),
     ],
     config,
-    sealer: change.sealer ?? (await Sealer.create(change.keyring ?? { keys: [KEY] })),
+    sealer: change.sealer ?? new Sealer(change.keyring ?? { keys: [KEY] }),
     cluster: change.cluster ?? "c1",
   };
 }
@@ -198,6 +200,7 @@ export async function replica(outside: Outside, change: Change = {}, clock: Cloc
   return {
     memory,
     metrics: telemetry,
+    ask,
     get snapshot() {
       return snapshot;
     },

@@ -38,12 +38,12 @@ const SHAPES: readonly AuthorityMatches[] = [
 
 /** Every shape, for every policy; of another cluster, epoch and time; sealed by the active, a retired and a dropped key. */
 export async function sealSamples({ policies, ring, dropped, now }: SampleWorld): Promise<readonly Sample[]> {
-  const active = await Sealer.create(ring);
+  const active = new Sealer(ring);
   const [first, second] = ring.keys;
   if (first === undefined || second === undefined) throw new Error("a ring of two keys is needed");
   const { retired: _retired, ...former } = second;
-  const retired = await Sealer.create({ keys: [former] });
-  const gone = await Sealer.create({ keys: [dropped] });
+  const retired = new Sealer({ keys: [former] });
+  const gone = new Sealer({ keys: [dropped] });
   const record = (policy: CompiledPolicy, more: Partial<VerificationRecord> = {}): VerificationRecord => ({
     policyName: policy.name,
     policyUid: policy.uid,
@@ -62,7 +62,7 @@ export async function sealSamples({ policies, ring, dropped, now }: SampleWorld)
   });
   const samples: Sample[] = [];
   const add = async (sealed: SealedRecords, by = active): Promise<void> => {
-    samples.push({ text: await by.seal(writeRecords(sealed)), inRing: by !== gone, sealed });
+    samples.push({ text: by.seal(writeRecords(sealed)), inRing: by !== gone, sealed });
   };
   for (const policy of policies) {
     for (const authorities of SHAPES) await add(records(IMAGE, record(policy, { authorities })));

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { nextEpoch } from "../../core/cache/epoch.ts";
 import { inspectSeal, type Present, standingOf } from "../../core/cache/inspect.ts";
-import { newSealKey, parseKeyring, rotateKeyring } from "../../core/cache/keyring.ts";
+import { activeKey, newSealKey, parseKeyring, rotateKeyring } from "../../core/cache/keyring.ts";
 import { readPublicJwks, writePublicJwks } from "../../core/cache/publicjwks.ts";
 import { type SealedRecords, type VerificationRecord, writeRecords } from "../../core/cache/record.ts";
 import { Sealer } from "../../core/cache/seal.ts";
@@ -34,7 +34,8 @@ const PRESENT: Present = { now: at(60), cluster: "cluster-1", epoch: "0", polici
 describe("the published seal keys", () => {
   const key = newSealKey(NOW);
   const rule = { rotateAfterSeconds: 100, keepRetiredSeconds: 1000 };
-  const rotated = rotateKeyring({ keys: [key] }, rule, at(200), newSealKey);
+  const prepared = rotateKeyring({ keys: [key] }, rule, at(0), newSealKey);
+  const rotated = rotateKeyring(prepared, rule, at(700), newSealKey);
 
   it("are all keys, active and retired, and the same text for the same keyring", () => {
     const { keys } = readPublicJwks(writePublicJwks(rotated));
@@ -52,32 +53,39 @@ describe("the published seal keys", () => {
     expect(rotated.keys.every(({ d }) => d !== undefined)).to.equal(true); // there is something to leak
     expect(text).to.not.include("secret");
     for (const { d = "" } of rotated.keys) expect(text).to.not.include(d);
-    const allowed = ["alg", "crv", "iat", "kid", "kty", "retired", "use", "x"];
+    const allowed = ["alg", "crv", "iat", "kid", "kty", "next", "retired", "use", "x"];
     for (const published of (JSON.parse(text) as { keys: object[] }).keys)
       expect(Object.keys(published).filter((name) => !allowed.includes(name))).to.deep.equal([]);
   });
 
-  it("open and never seal, though private parts were handed over", async () => {
-    const sealer = await Sealer.create(readPublicJwks(JSON.stringify({ keys: [key] })));
-    const thrown = await sealer.seal("records: {}\n").catch((error: unknown) => error);
-    expect(thrown).to.be.instanceOf(TypeError);
+  it("open and never seal, though private parts were handed over", () => {
+    const sealer = new Sealer(readPublicJwks(JSON.stringify({ keys: [key] })));
+    expect(() => sealer.seal("records: {}\n")).to.throw(TypeError);
   });
 });
 
 describe("an inspected seal", () => {
   const key = newSealKey(NOW);
   const rule = { rotateAfterSeconds: 100, keepRetiredSeconds: 1000 };
-  const rotated = rotateKeyring({ keys: [key] }, rule, at(200), newSealKey);
+  const prepared = rotateKeyring({ keys: [key] }, rule, at(0), newSealKey);
+  const rotated = rotateKeyring(prepared, rule, at(700), newSealKey);
   let annotation: string;
-  before(async () => {
-    annotation = await (await Sealer.create({ keys: [key] })).seal(writeRecords(SEALED));
+  before(() => {
+    annotation = new Sealer({ keys: [key] }).seal(writeRecords(SEALED));
   });
 
   it("names the key, and since when it is retired", async () => {
     const report = await inspectSeal(annotation, { keys: [key] });
     expect(report).to.deep.include({ holds: true, kid: key.kid, made: key.iat });
     expect(report).to.not.have.property("retired");
-    expect(await inspectSeal(annotation, rotated)).to.include({ holds: true, kid: key.kid, retired: key.iat + 200 });
+    expect(await inspectSeal(annotation, rotated)).to.include({ holds: true, kid: key.kid, retired: key.iat + 700 });
+  });
+
+  it("is of no retired key when the keys that it is opened with are from before that key began to sign", async () => {
+    const later = new Sealer(rotated).seal(writeRecords(SEALED));
+    const report = await inspectSeal(later, prepared);
+    expect(report).to.include({ holds: true, kid: activeKey(rotated).kid });
+    expect(report).to.not.have.property("retired");
   });
 
   for (const [reason, change] of [

@@ -46,7 +46,7 @@ describe("show with few rights", () => {
   const request = { workload: deployment, name: "app", namespace: "team", systemNamespace: "sys", now: NOW };
   let annotation: string;
   before(async () => {
-    annotation = await (await Sealer.create({ keys: [key] })).seal(writeRecords(SEALED));
+    annotation = new Sealer({ keys: [key] }).seal(writeRecords(SEALED));
   });
 
   const client = (allowed: readonly string[]): Pick<KubeClient, "get" | "list"> => ({

@@ -69,10 +69,10 @@ describe("records in use", () => {
       new Map([[keyed.uid, { ...record, authorities: { k: { signatures: ids } } }]]),
     ] as const;
     const both = sealed({ records: new Map([small, large]) });
-    const fitted = fitRecords(both, 0);
+    const fitted = fitRecords(both, 0)?.sealed;
     expect([...(fitted?.records.keys() ?? [])]).to.deep.equal([small[0]]);
     expect(Buffer.byteLength(writeRecords(fitted ?? both))).to.be.lessThan(32 * 1024);
     expect(fitRecords(both, 230 * 1024)).to.equal(undefined);
-    expect(fitRecords(sealed(), 0)).to.deep.equal(sealed());
+    expect(fitRecords(sealed(), 0)).to.deep.equal({ sealed: sealed(), text: writeRecords(sealed()) });
   });
 });
