@@ -98,6 +98,7 @@ function reconcilers(surroundings: Surroundings, queues: Queues, signal: AbortSi
       endpointSlices,
       statusPort,
       pages: policyPages,
+      configurations,
     }),
     resolutions: policyResolutionReconciler({
       ...common,
@@ -116,6 +117,7 @@ function reconcilers(surroundings: Surroundings, queues: Queues, signal: AbortSi
       ...common,
       servicePort: config.webhookServicePort,
       scope: config.enforcement,
+      policies,
       configurations,
     }),
     sealKeys: sealKeyReconciler({ ...common, configMaps: world.publicSealKeys, rule: sealRule }),

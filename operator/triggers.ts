@@ -3,6 +3,7 @@ import { gatewayName } from "../core/cacheregistry/names.ts";
 import { conditionIsTrue } from "../core/cacherule/servable.ts";
 import { normaliseHost } from "../core/image/reference.ts";
 import { WEBHOOK_SERVICE } from "../core/webhookconfig/desired.ts";
+import { covers, READS_NOTHING, readsOf } from "../core/webhookconfig/reads.ts";
 import { type CacheRuleObject, CONDITION } from "../crds/index.ts";
 import { CERTIFICATES_SECRET } from "./certificates/reconciler.ts";
 import { specChanged } from "./changes.ts";
@@ -118,6 +119,7 @@ export function connectTriggers(world: World, queues: Queues): void {
 
   world.policies.subscribe((change) => {
     queues.policies.add(change.key);
+    queues.webhooks.add(SINGLETON); // what policies read of objects stands there; less only when their status says so
     if (specChanged(change)) queues.resolutions.add(change.key);
   });
 
@@ -132,6 +134,8 @@ export function connectTriggers(world: World, queues: Queues): void {
     informer.subscribe(() => {
       queues.webhooks.add(SINGLETON);
       queues.certificates.add(SINGLETON);
+      for (const policy of world.policies.list())
+        if (!covers(READS_NOTHING, readsOf(policy))) queues.policies.add(policy.metadata.name);
     });
   }
 

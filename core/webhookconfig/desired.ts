@@ -1,4 +1,6 @@
 import { WORKLOAD_KINDS, type WorkloadKind } from "../admission/workload.ts";
+import { matchConditions } from "./match.ts";
+import type { PolicyReads } from "./reads.ts";
 import { type EnforcementScope, namespaceSelector } from "./scope.ts";
 
 export const ADMISSION_NAME = "policy.sigstore.dev";
@@ -20,6 +22,8 @@ export interface WebhookInput {
   /** The live uid of the system namespace: the configurations go when it goes, so that no cluster is left with webhooks that nobody answers. */
   readonly namespaceUid: string;
   readonly scope: EnforcementScope;
+  /** What policies read of objects: an UPDATE that changes none of it does not reach the webhooks. */
+  readonly reads: PolicyReads;
 }
 
 /** A Mutating- or ValidatingWebhookConfiguration with every field that the API server would default, so that live ones compare exactly. */
@@ -87,6 +91,7 @@ export function webhookConfigurations(
     rules: workloadRules(kinds),
     namespaceSelector: namespaceSelector(input.scope, input.namespace),
     timeoutSeconds: ADMISSION_TIMEOUT_SECONDS,
+    matchConditions: matchConditions(input.reads, kinds),
   };
   const policies = {
     rules: [

@@ -20,7 +20,7 @@ function ordered(value: unknown): unknown {
 
 /**
  * Whether a live configuration differs from what it should be. Exact on purpose, unlike server-side apply: a field that someone
- * adds (`matchConditions`, an `objectSelector`) can open the door as wide as a changed one.
+ * adds (a match condition, an `objectSelector`) can open the door as wide as a changed one.
  */
 export function hasDrifted(wanted: WebhookConfiguration, live: LiveConfiguration): boolean {
   const labels = live.metadata.labels ?? {};

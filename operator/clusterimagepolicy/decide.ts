@@ -14,6 +14,8 @@ export interface PolicyFacts {
   readonly needs: PolicyNeeds;
   /** What was resolved, as the webhooks are given it. */
   readonly resolution: Resolution | undefined;
+  /** The live webhook configurations let the UPDATEs through that the policy judges. */
+  readonly isLetThrough: boolean;
 }
 
 type Standing = Pick<ConditionUpdate, "status" | "reason" | "message">;
@@ -67,6 +69,15 @@ function waiting({ policy, answers }: Facts): Standing | undefined {
   );
 }
 
+/** Webhooks that enforce the policy are not asked about the UPDATEs that it judges. */
+function unasked({ isLetThrough }: Facts): Standing | undefined {
+  if (isLetThrough) return undefined;
+  return no(
+    REASON.WaitingForWebhooks,
+    "the webhook configurations policy.sigstore.dev do not yet let the UPDATEs through that this policy judges; if this stays, see the log of Deployment operator",
+  );
+}
+
 function uncompiled({ loaded }: Facts): Standing | undefined {
   const problem = loaded.find((each) => each.problem !== undefined)?.problem;
   if (problem === undefined) return undefined;
@@ -89,7 +100,8 @@ function lastGood({ short }: Facts): Standing | undefined {
 }
 
 function ready(facts: Facts): Standing {
-  const notYet = resolving(facts) ?? uncompiled(facts) ?? degraded(facts) ?? waiting(facts) ?? missing(facts);
+  const notYet =
+    resolving(facts) ?? uncompiled(facts) ?? degraded(facts) ?? waiting(facts) ?? missing(facts) ?? unasked(facts);
   return notYet ?? lastGood(facts) ?? yes(GOOD.ready);
 }
 
@@ -104,13 +116,13 @@ function inlined(facts: Facts, condition: Shortfall["condition"], good: string):
   if (keys !== undefined) return keys;
   if (uncompiled(facts) !== undefined)
     return { status: "Unknown", reason: REASON.CompileFailed, message: "see the condition Ready" };
-  const unasked = facts.loaded.length === 0 ? waiting(facts) : undefined;
-  return unasked === undefined ? yes(good) : { ...unasked, status: "Unknown" };
+  const unheard = facts.loaded.length === 0 ? waiting(facts) : undefined;
+  return unheard === undefined ? yes(good) : { ...unheard, status: "Unknown" };
 }
 
 /**
  * The status of a policy, with policy-controller's conditions beside Ready, each for itself. Ready: every live replica enforces this
- * generation (design D8), be it with the last good value of something that could not be refreshed (D7). Pure.
+ * generation (design D8) and is asked about all that it judges, be it with the last good value of something that could not be refreshed (D7). Pure.
  */
 export function decidePolicyStatus(facts: PolicyFacts, now: Date): NonNullable<ClusterImagePolicyObject["status"]> {
   const { policy, answers, needs, resolution } = facts;

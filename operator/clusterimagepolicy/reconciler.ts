@@ -1,5 +1,5 @@
 import type { Clock } from "../../adapters/clock.ts";
-import type { KubeClient } from "../../adapters/kube/types.ts";
+import type { KubeClient, KubeObject } from "../../adapters/kube/types.ts";
 import { type Condition, findCondition } from "../../core/conditions.ts";
 import { needsOf } from "../../core/policy/needs.ts";
 import { RESOLVED_FIELD, readResolved, resolvedName } from "../../core/policy/resolved.ts";
@@ -18,6 +18,7 @@ import type { StatusPages } from "../pages/poll.ts";
 import type { EndpointSliceObject, Objects } from "../resources.ts";
 import type { Reconcile } from "../runtime/controller.ts";
 import { writeStatus } from "../status.ts";
+import { letThrough } from "../webhookconfigurations/reads.ts";
 import type { ConfigMapObject } from "./configmap.ts";
 import { decidePolicyStatus } from "./decide.ts";
 
@@ -31,6 +32,8 @@ export interface ClusterImagePolicyDependencies {
   readonly endpointSlices: Objects<EndpointSliceObject>;
   readonly pages: Pick<StatusPages<PoliciesPage>, "ask">;
   readonly statusPort: number;
+  /** The live webhook configurations of ours. */
+  readonly configurations: () => readonly KubeObject[];
   readonly events: Events;
   readonly clock: Clock;
   readonly intervals: { readonly pendingMs: number; readonly healthyMs: number };
@@ -50,7 +53,8 @@ export function clusterImagePolicyReconciler(dependencies: ClusterImagePolicyDep
     const answers = await dependencies.pages.ask(endpoints, signal);
     const resolved = dependencies.resolutions.get(`${dependencies.namespace}/${resolvedName(policy.metadata.uid)}`);
     const resolution = readResolved(resolved?.data?.[RESOLVED_FIELD]);
-    const facts = { policy, answers, needs: needsOf(policy.spec), resolution };
+    const isLetThrough = letThrough(policy, dependencies.configurations());
+    const facts = { policy, answers, needs: needsOf(policy.spec), resolution, isLetThrough };
     const status = decidePolicyStatus(facts, clock.now());
     const after = (status.conditions ?? []) as readonly Condition[];
     if (await writeStatus(client, CLUSTER_IMAGE_POLICIES, policy, status, signal)) {

@@ -5,10 +5,12 @@ import { CA_CERT, readMaterial, trustBundle } from "../../core/certificates/mate
 import { type WebhookConfiguration, webhookConfigurations } from "../../core/webhookconfig/desired.ts";
 import { hasDrifted } from "../../core/webhookconfig/drift.ts";
 import type { EnforcementScope } from "../../core/webhookconfig/scope.ts";
+import type { ClusterImagePolicyObject } from "../../crds/index.ts";
 import { CERTIFICATES_SECRET } from "../certificates/reconciler.ts";
 import type { Objects, SecretObject } from "../resources.ts";
 import type { Reconcile } from "../runtime/controller.ts";
 import { secretFiles } from "../secrets.ts";
+import { wantedReads } from "./reads.ts";
 
 /** What the reconciler of the webhook configurations works with. */
 export interface WebhookConfigurationDependencies {
@@ -19,6 +21,8 @@ export interface WebhookConfigurationDependencies {
   /** The namespaces whose workloads are verified. */
   readonly scope: EnforcementScope;
   readonly secrets: Objects<SecretObject>;
+  /** What they read of objects decides which UPDATEs reach the webhooks. */
+  readonly policies: Pick<Objects<ClusterImagePolicyObject>, "list">;
   /** The live configurations of ours, of both kinds. */
   readonly configurations: () => readonly KubeObject[];
   readonly log: Log;
@@ -41,10 +45,12 @@ export function webhookConfigurationReconciler(dependencies: WebhookConfiguratio
     if (caBundle === "") return {}; // the Secret's next version brings us back
     const { metadata } = await client.get(Resources.namespaces, namespace, { signal });
     const live = dependencies.configurations();
+    const reads = wantedReads(dependencies.policies.list(), live);
     for (const wanted of webhookConfigurations({
       namespace,
       servicePort,
       scope,
+      reads,
       caBundle,
       namespaceUid: metadata.uid ?? "",
     })) {

@@ -77,6 +77,7 @@ export class PolicyOperator {
       ...common,
       endpointSlices,
       statusPort: 1,
+      configurations: () => world.webhookConfigurations(),
       pages: { ask: async () => [{ endpoint: "fake", page: this.#page(world) }] },
       events: { record: (event) => this.events.push(event) },
       intervals: { pendingMs: 100, healthyMs: 500 },

@@ -233,10 +233,15 @@ describe("The operator on a real API server", function () {
 
     it("makes certificates and webhook configurations, and puts them right when they are changed", async () => {
       const get = () =>
-        live<KubeObject & { webhooks: { failurePolicy: string; clientConfig: { caBundle: string } }[] }>(
-          Resources.validatingWebhookConfigurations,
-          "policy.sigstore.dev",
-        );
+        live<
+          KubeObject & {
+            webhooks: {
+              failurePolicy: string;
+              matchConditions: { name: string }[];
+              clientConfig: { caBundle: string };
+            }[];
+          }
+        >(Resources.validatingWebhookConfigurations, "policy.sigstore.dev");
       const first = await eventually("the configuration exists", get);
       expect(first.webhooks[0]?.failurePolicy).to.equal("Fail");
       const certs = await live<SecretObject>(Resources.secrets, "webhook-certs");
@@ -262,7 +267,7 @@ describe("The operator on a real API server", function () {
       ]);
       await eventually("the drift is corrected", async () => {
         const [webhook] = (await get())?.webhooks ?? [];
-        return webhook?.failurePolicy === "Fail" && !("matchConditions" in webhook);
+        return webhook?.failurePolicy === "Fail" && webhook.matchConditions.every(({ name }) => name !== "never");
       });
       await cluster.kubectl(["delete", "mutatingwebhookconfiguration", "policy.sigstore.dev"]);
       await eventually("the deleted one is back", () =>

@@ -6,6 +6,7 @@ import type { KubeObject, Resource } from "../../adapters/kube/types.ts";
 import { silentLog } from "../../adapters/telemetry/log.ts";
 import { createRegistry } from "../../adapters/telemetry/metrics.ts";
 import { webhookConfigurations } from "../../core/webhookconfig/desired.ts";
+import { READS_NOTHING } from "../../core/webhookconfig/reads.ts";
 import { OPT_IN } from "../../core/webhookconfig/scope.ts";
 import { WebhookMetrics } from "../../webhooks/metrics.ts";
 import { type PolicyEndpointOptions, policyEndpoints } from "../../webhooks/policy-endpoints.ts";
@@ -31,6 +32,7 @@ function configurations(name: string, port: number, cert: string): readonly Kube
     caBundle: cert,
     namespaceUid: "none",
     scope: OPT_IN,
+    reads: READS_NOTHING,
   });
   return all
     .filter(({ metadata }) => metadata.name.endsWith(".clusterimagepolicy.sigstore.dev"))

@@ -42,7 +42,14 @@ const LOADED = page({ name: "p", generation: 2, hash: "h" });
 
 function facts(change: Partial<PolicyFacts> = {}): PolicyFacts {
   const policy = change.policy ?? POLICY;
-  return { answers: [LOADED], resolution: undefined, ...change, policy, needs: needsOf(policy.spec) };
+  return {
+    answers: [LOADED],
+    resolution: undefined,
+    isLetThrough: true,
+    ...change,
+    policy,
+    needs: needsOf(policy.spec),
+  };
 }
 
 function needy(resolution: Resolution | undefined, answers: PolicyFacts["answers"] = [LOADED]): PolicyFacts {
@@ -168,6 +175,14 @@ describe("the status of a policy", () => {
       Ready: "False InliningPoliciesFailed",
     });
     expect(message(without, "PoliciesInlined")).to.contain(`the policy at ${URL_OF_CUE} was not fetched: wrong sum`);
+  });
+
+  it("is not Ready while UPDATEs that the policy judges pass by the webhooks, though every replica has it", () => {
+    const unasked = said(facts({ isLetThrough: false }));
+    expect(unasked).to.include({ Ready: "False WaitingForWebhooks", ConfigMapUpdated: "True Enforced" });
+    expect(message(facts({ isLetThrough: false }), "Ready")).to.include(
+      "policy.sigstore.dev do not yet let the UPDATEs through",
+    );
   });
 
   it("does not change with time alone", () => {

@@ -2,6 +2,7 @@ import { expect } from "chai";
 import { WORKLOAD_KINDS } from "../../core/admission/workload.ts";
 import { webhookConfigurations } from "../../core/webhookconfig/desired.ts";
 import { hasDrifted, trusts } from "../../core/webhookconfig/drift.ts";
+import { READS_NOTHING } from "../../core/webhookconfig/reads.ts";
 import { OPT_IN, readScope } from "../../core/webhookconfig/scope.ts";
 
 const INPUT = {
@@ -10,6 +11,7 @@ const INPUT = {
   caBundle: "PEM-A\n",
   namespaceUid: "uid-ns",
   scope: OPT_IN,
+  reads: READS_NOTHING,
 };
 const [mutating, validating, defaulting, policies, ...others] = webhookConfigurations(INPUT);
 if (mutating === undefined || validating === undefined || defaulting === undefined || policies === undefined)
