@@ -16,7 +16,9 @@ export type ToolName =
   | "fulcio"
   | "timestampauthority"
   | "rekortiles"
-  | "vault";
+  | "vault"
+  | "helm"
+  | "kyverno";
 
 interface Recipe {
   readonly folder: string;
@@ -84,6 +86,20 @@ const RECIPES: Readonly<Record<ToolName, Recipe>> = {
     ldflags: () => "",
   },
   vault: { folder: "vault", versioned: "github.com/hashicorp/vault", target: ".", cgo: false, ldflags: () => "" },
+  helm: {
+    folder: "helm",
+    versioned: "helm.sh/helm/v4",
+    target: "helm.sh/helm/v4/cmd/helm",
+    cgo: false,
+    ldflags: (version) => `-X helm.sh/helm/v4/internal/version.version=${version}`,
+  },
+  kyverno: {
+    folder: "kyverno",
+    versioned: "github.com/kyverno/kyverno",
+    target: "github.com/kyverno/kyverno/cmd/kyverno",
+    cgo: false,
+    ldflags: (version) => `-X github.com/kyverno/kyverno/pkg/version.BuildVersion=${version}`,
+  },
   pause: { folder: "pause", target: ".", cgo: false, ldflags: () => "" },
 };
 
