@@ -62,8 +62,12 @@ verify: generate lint test ## What CI runs: generated files are current, lint, a
 	git diff --exit-code -- crds
 
 .PHONY: bench
-bench: deps ## Time admission: no webhook, and Entrepot cold and warm
-	node bench/main.ts
+bench: deps ## Admission timed beside other verifiers on one API server (docs/bench.md; BENCH="--quick")
+	node bench/main.ts $(BENCH)
+
+.PHONY: bench-cpu
+bench-cpu: deps ## CPU of an admission inside one process, apart from the API server and the network
+	node bench/inprocess.ts
 
 ##@ Build and run
 

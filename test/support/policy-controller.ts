@@ -1,41 +1,28 @@
-// The real sigstore policy-controller beside a control plane of its own, to compare ours with. Nothing of it is in this repository:
-// its binary, its CRDs and its configuration come from its Go module.
-import { execFile } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
+// The real sigstore policy-controller beside a control plane of its own, to compare ours with.
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { promisify } from "node:util";
-import { parseAllDocuments } from "yaml";
 import { clean } from "../../hack/testcluster/clean.ts";
-import { freePorts } from "../../hack/testcluster/controlplane.ts";
 import { ClusterHandle } from "../../hack/testcluster/handle.ts";
-import { findDaemons, startDaemon } from "../../hack/testcluster/processes.ts";
 import { type CommandResult, run } from "../../hack/testcluster/run.ts";
-import { type Settings, settingsFrom } from "../../hack/testcluster/settings.ts";
+import { settingsFrom } from "../../hack/testcluster/settings.ts";
 import { ensureTool } from "../../hack/testcluster/tools.ts";
 import { up } from "../../hack/testcluster/up.ts";
 import { ApiServer } from "./api-server.ts";
-import { eventually } from "./kube.ts";
 import { ownSettings } from "./own-clusters.ts";
+import {
+  POLICY_CONTROLLER_NAMESPACE,
+  type PolicyControllerProcess,
+  startPolicyController,
+  takenPort,
+} from "./policy-controller-process.ts";
 
-const MODULE = "github.com/sigstore/policy-controller";
-const DAEMON = "policy-controller";
-const NAMESPACE = "cosign-system";
-/** Compiled into it: no flag or variable moves them. */
-const PORTS = [8443, 8080] as const;
-const START_MS = 90_000;
+const END_MS = 90_000;
 
 /** policy-controller, in force on an API server of its own. */
-export interface PolicyController {
+export interface PolicyController extends Omit<PolicyControllerProcess, "pid" | "remove"> {
   readonly cluster: ClusterHandle;
   readonly api: ApiServer;
-  /** Path of what it logs. */
-  readonly log: string;
-  /** Whether it still runs. */
-  alive(): boolean;
-  /** The text of its metrics page. */
-  metrics(): Promise<string>;
   /** Ends it and its API server; whoever asks for one next gets a new one. */
   end(): Promise<void>;
 }
@@ -61,48 +48,17 @@ export async function policyController(context: Mocha.Context): Promise<PolicyCo
   return shared;
 }
 
-async function takenPort(): Promise<number | undefined> {
-  for (const port of PORTS) {
-    const server = createServer();
-    const free = await new Promise<boolean>((done) => {
-      server.once("error", () => done(false));
-      server.listen(port, () => server.close(() => done(true)));
-    });
-    if (!free) return port;
-  }
-  return undefined;
-}
-
 async function start(): Promise<PolicyController> {
   const settings = await ownSettings("compare");
-  const binary = await ensureTool(settings, "policycontroller");
   const cluster = new ClusterHandle(settings, await up(settings, { node: false }, () => undefined));
   const api = await ApiServer.connect(cluster.kubeconfig);
-  await install(cluster, await moduleFolder(settings));
-  const log = cluster.logPath(DAEMON);
-  const [metrics = 0, profiling = 0] = await freePorts(2);
-  await startDaemon(settings.dir, {
-    name: DAEMON,
-    argv: [binary, "--disable-tuf"],
-    env: {
-      KUBECONFIG: cluster.kubeconfig,
-      SYSTEM_NAMESPACE: NAMESPACE,
-      WEBHOOK_NAME: "webhook",
-      METRICS_DOMAIN: "sigstore.dev/policy",
-      CONFIG_LOGGING_NAME: "config-logging",
-      KUBERNETES_MIN_VERSION: "1.21.0",
-      METRICS_PROMETHEUS_PORT: String(metrics),
-      PROFILING_PORT: String(profiling),
-    },
-    log,
-  });
-  await inForce(api, log);
+  const { log, metrics, alive } = await startPolicyController(cluster, api);
   return {
     cluster,
     api,
     log,
-    metrics: async () => await (await fetch(`http://127.0.0.1:${metrics}/metrics`)).text(),
-    alive: () => findDaemons(settings.dir).some(({ name }) => name === DAEMON),
+    metrics,
+    alive,
     async end() {
       shared = undefined;
       await api.close();
@@ -117,94 +73,9 @@ export async function runPolicyController(args: readonly string[]): Promise<Comm
   const binary = await ensureTool(settings, "policycontroller");
   const home = mkdtempSync(join(tmpdir(), "entrepot-policy-controller-"));
   try {
-    return await run([binary, ...args], { env: { HOME: home, SYSTEM_NAMESPACE: NAMESPACE }, timeoutMs: START_MS });
+    const env = { HOME: home, SYSTEM_NAMESPACE: POLICY_CONTROLLER_NAMESPACE };
+    return await run([binary, ...args], { env, timeoutMs: END_MS });
   } finally {
     rmSync(home, { recursive: true, force: true });
   }
-}
-
-/** Where Go keeps the module of the version that go.mod names; it is downloaded if it is not there. */
-async function moduleFolder(settings: Settings): Promise<string> {
-  const cwd = join(settings.root, "hack/tools/policycontroller");
-  const { stdout } = await promisify(execFile)("go", ["mod", "download", "-json", MODULE], { cwd });
-  return (JSON.parse(stdout) as { readonly Dir: string }).Dir;
-}
-
-interface Manifest {
-  readonly kind: string;
-  readonly metadata: { readonly name: string };
-  readonly spec?: { conversion?: { webhook?: { clientConfig: ClientConfig } } };
-  readonly webhooks?: { clientConfig: ClientConfig }[];
-}
-
-interface ClientConfig {
-  service?: { port?: number };
-}
-
-/** Applies its configuration, less what only a cluster with nodes has; the API server follows the Service to this machine by itself. */
-async function install(cluster: ClusterHandle, folder: string): Promise<void> {
-  const config = join(folder, "config");
-  const files = readdirSync(config).filter((name) => /^(100|300|500|501|config-).*\.yaml$/.test(name));
-  const manifests = files.sort().flatMap((name) =>
-    parseAllDocuments(readFileSync(join(config, name), "utf8"))
-      .map((document) => document.toJS() as Manifest | null)
-      .filter((manifest) => manifest !== null),
-  );
-  const service = {
-    apiVersion: "v1",
-    kind: "Service",
-    metadata: { name: "webhook", namespace: NAMESPACE },
-    spec: { type: "ExternalName", externalName: "localhost" },
-  };
-  const items = [...manifests.map(reachable), service];
-  await cluster.kubectl(
-    ["apply", "--server-side", "-f", "-"],
-    JSON.stringify({ apiVersion: "v1", kind: "List", items }),
-  );
-}
-
-/** Webhooks and conversion call the port that it listens on. */
-function reachable(manifest: Manifest): Manifest {
-  const conversion = manifest.spec?.conversion?.webhook?.clientConfig;
-  for (const clientConfig of [conversion, ...(manifest.webhooks ?? []).map((webhook) => webhook.clientConfig)])
-    if (clientConfig?.service !== undefined) clientConfig.service.port = PORTS[0];
-  return manifest;
-}
-
-/** Both its kinds of webhook answer: for workloads and for policies, in the version that is converted. */
-async function inForce(api: ApiServer, log: string): Promise<void> {
-  const namespace = "policy-controller-start";
-  const labels = { "policy.sigstore.dev/include": "true" };
-  await api.must({
-    method: "POST",
-    path: "/api/v1/namespaces",
-    body: { apiVersion: "v1", kind: "Namespace", metadata: { name: namespace, labels } },
-  });
-  const pod = {
-    apiVersion: "v1",
-    kind: "Pod",
-    metadata: { name: "p" },
-    spec: { containers: [{ name: "c", image: "example.invalid/start" }] },
-  };
-  const policy = {
-    apiVersion: "policy.sigstore.dev/v1beta1",
-    kind: "ClusterImagePolicy",
-    metadata: { name: "p" },
-    spec: { images: [{ glob: "[" }], authorities: [] },
-  };
-  const probes = [
-    ["/api/v1/namespaces/policy-controller-start/pods", pod, "must be an image digest"],
-    ["/apis/policy.sigstore.dev/v1beta1/clusterimagepolicies", policy, "invalid value: [: spec.images[0].glob"],
-  ] as const;
-  let last = "";
-  for (const [path, body, says] of probes) {
-    const asked = async () => {
-      last = (await api.send({ method: "POST", path, body, dryRun: true })).message;
-      return last.includes(says);
-    };
-    await eventually(`policy-controller in force (see ${log})`, asked, START_MS).catch((error: Error) => {
-      throw new Error(`${error.message}; it last said: ${last}`, { cause: error });
-    });
-  }
-  await api.must({ method: "DELETE", path: `/api/v1/namespaces/${namespace}` });
 }
