@@ -7,7 +7,12 @@ import { PUBLIC_KEYS_CONFIG_MAP } from "../core/cache/publicjwks.ts";
 import { MANAGED_SELECTOR } from "../core/cacheregistry/labels.ts";
 import { RESOLVED_LABEL } from "../core/policy/resolved.ts";
 import { PUBLIC_GOOD_CONFIG_MAP, SIGSTORE_KEYS_CONFIG_MAP } from "../core/trust/names.ts";
-import { ADMISSION_NAME, POLICY_DEFAULTING_NAME, POLICY_VALIDATION_NAME } from "../core/webhookconfig/desired.ts";
+import {
+  ADMISSION_NAME,
+  POLICY_DEFAULTING_NAME,
+  POLICY_VALIDATION_NAME,
+  UPDATES_NAME,
+} from "../core/webhookconfig/desired.ts";
 import {
   CACHE_REGISTRIES,
   CACHE_RULES,
@@ -75,8 +80,10 @@ export class World {
     );
     this.configurations = [
       named(Resources.mutatingWebhookConfigurations, ADMISSION_NAME),
+      named(Resources.mutatingWebhookConfigurations, UPDATES_NAME),
       named(Resources.mutatingWebhookConfigurations, POLICY_DEFAULTING_NAME),
       named(Resources.validatingWebhookConfigurations, ADMISSION_NAME),
+      named(Resources.validatingWebhookConfigurations, UPDATES_NAME),
       named(Resources.validatingWebhookConfigurations, POLICY_VALIDATION_NAME),
     ];
   }

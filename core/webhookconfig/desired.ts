@@ -3,7 +3,13 @@ import { matchConditions } from "./match.ts";
 import type { PolicyReads } from "./reads.ts";
 import { type EnforcementScope, namespaceSelector } from "./scope.ts";
 
+/** Name of the admission webhooks, which refusals carry, and of the two configurations that they have for CREATE. */
 export const ADMISSION_NAME = "policy.sigstore.dev";
+/**
+ * Name of the two configurations for UPDATE. They are apart because of their conditions: the API server prepares an object for these before it looks at the
+ * operation, which every new Pod would pay for. The webhooks in them have the same name as for CREATE.
+ */
+export const UPDATES_NAME = "updates.policy.sigstore.dev";
 export const POLICY_DEFAULTING_NAME = "defaulting.clusterimagepolicy.sigstore.dev";
 export const POLICY_VALIDATION_NAME = "validating.clusterimagepolicy.sigstore.dev";
 /** The Service in front of the admission server; its name is in the serving certificate. */
@@ -43,14 +49,14 @@ export interface WebhookConfiguration {
   readonly webhooks: readonly Readonly<Record<string, unknown>>[];
 }
 
-function workloadRules(kinds: readonly WorkloadKind[]): readonly object[] {
+function workloadRules(kinds: readonly WorkloadKind[], operation: "CREATE" | "UPDATE"): readonly object[] {
   const groups = [...new Set(kinds.map((kind) => kind.group))];
   return groups.map((group) => {
     const rows = kinds.filter((kind) => kind.group === group);
     return {
       apiGroups: [group],
       apiVersions: [...new Set(rows.flatMap((row) => row.versions))],
-      operations: ["CREATE", "UPDATE"],
+      operations: [operation],
       resources: rows.flatMap((row) => [row.plural, ...row.subresources.map((part) => `${row.plural}/${part}`)]),
       scope: "Namespaced",
     };
@@ -72,7 +78,10 @@ function webhook(input: WebhookInput, name: string, path: string): Readonly<Reco
   };
 }
 
-/** The four webhook configurations (reference: policy-controller's config/500 and 501), from the table of workload kinds. */
+/**
+ * The webhook configurations (reference: policy-controller's config/500 and 501), from the table of workload kinds. Those for UPDATE come first: what takes
+ * UPDATEs over is there before what had them lets go.
+ */
 export function webhookConfigurations(
   input: WebhookInput,
   kinds: readonly WorkloadKind[] = WORKLOAD_KINDS,
@@ -87,12 +96,28 @@ export function webhookConfigurations(
     ownerReferences: [{ apiVersion: "v1", kind: "Namespace", name: input.namespace, uid: input.namespaceUid }],
   });
   const apiVersion = "admissionregistration.k8s.io/v1" as const;
-  const admission = {
-    rules: workloadRules(kinds),
+  const admission = (operation: "CREATE" | "UPDATE") => ({
+    rules: workloadRules(kinds, operation),
     namespaceSelector: namespaceSelector(input.scope, input.namespace),
     timeoutSeconds: ADMISSION_TIMEOUT_SECONDS,
-    matchConditions: matchConditions(input.reads, kinds),
-  };
+    ...(operation === "UPDATE" && { matchConditions: matchConditions(input.reads, kinds) }),
+  });
+  const pair = (name: string, operation: "CREATE" | "UPDATE"): readonly WebhookConfiguration[] => [
+    {
+      apiVersion,
+      kind: "MutatingWebhookConfiguration",
+      metadata: metadata(name),
+      webhooks: [
+        { ...webhook(input, ADMISSION_NAME, "/mutations"), ...admission(operation), reinvocationPolicy: "IfNeeded" },
+      ],
+    },
+    {
+      apiVersion,
+      kind: "ValidatingWebhookConfiguration",
+      metadata: metadata(name),
+      webhooks: [{ ...webhook(input, ADMISSION_NAME, "/validations"), ...admission(operation) }],
+    },
+  ];
   const policies = {
     rules: [
       {
@@ -107,18 +132,8 @@ export function webhookConfigurations(
     timeoutSeconds: POLICY_TIMEOUT_SECONDS,
   };
   return [
-    {
-      apiVersion,
-      kind: "MutatingWebhookConfiguration",
-      metadata: metadata(ADMISSION_NAME),
-      webhooks: [{ ...webhook(input, ADMISSION_NAME, "/mutations"), ...admission, reinvocationPolicy: "IfNeeded" }],
-    },
-    {
-      apiVersion,
-      kind: "ValidatingWebhookConfiguration",
-      metadata: metadata(ADMISSION_NAME),
-      webhooks: [{ ...webhook(input, ADMISSION_NAME, "/validations"), ...admission }],
-    },
+    ...pair(UPDATES_NAME, "UPDATE"),
+    ...pair(ADMISSION_NAME, "CREATE"),
     {
       apiVersion,
       kind: "MutatingWebhookConfiguration",

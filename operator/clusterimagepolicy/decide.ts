@@ -74,7 +74,7 @@ function unasked({ isLetThrough }: Facts): Standing | undefined {
   if (isLetThrough) return undefined;
   return no(
     REASON.WaitingForWebhooks,
-    "the webhook configurations policy.sigstore.dev do not yet let the UPDATEs through that this policy judges; if this stays, see the log of Deployment operator",
+    "the webhook configurations updates.policy.sigstore.dev do not yet let the UPDATEs through that this policy judges; if this stays, see the log of Deployment operator",
   );
 }
 

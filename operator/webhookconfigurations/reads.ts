@@ -1,6 +1,6 @@
 import type { KubeObject } from "../../adapters/kube/types.ts";
 import { type Condition, findCondition } from "../../core/conditions.ts";
-import { ADMISSION_NAME, type WebhookConfiguration } from "../../core/webhookconfig/desired.ts";
+import { UPDATES_NAME, type WebhookConfiguration } from "../../core/webhookconfig/desired.ts";
 import { passedReads } from "../../core/webhookconfig/match.ts";
 import {
   covers,
@@ -17,10 +17,10 @@ const KINDS: readonly WebhookConfiguration["kind"][] = [
   "ValidatingWebhookConfiguration",
 ];
 
-/** What each of the two live admission configurations lets through; undefined for one that is missing or none of ours. */
+/** What each of the two live configurations for UPDATE lets through; undefined for one that is missing or none of ours. */
 function passedByEach(configurations: readonly KubeObject[]): readonly (PolicyReads | undefined)[] {
   return KINDS.map((wanted) => {
-    const live = configurations.find(({ kind, metadata }) => kind === wanted && metadata.name === ADMISSION_NAME);
+    const live = configurations.find(({ kind, metadata }) => kind === wanted && metadata.name === UPDATES_NAME);
     return live && passedReads(live);
   });
 }

@@ -90,15 +90,15 @@ describe("the defects of policy-controller", function () {
   });
 
   it("defect 9: status writes are nobody's business, and ephemeral containers are mutated", async () => {
-    const resources = async ({ api }: Side) => {
-      const path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/policy.sigstore.dev";
+    const resources = async ({ api }: Side, name: string) => {
+      const path = `/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/${name}`;
       const { webhooks } = (await api.must({ method: "GET", path })) as Configuration;
       return webhooks.flatMap(({ rules }) => rules.flatMap((rule) => rule.resources));
     };
-    expect(await resources(stage.ours))
+    expect(await resources(stage.ours, "updates.policy.sigstore.dev"))
       .to.include("pods/ephemeralcontainers")
       .and.not.include("pods/status");
-    expect(await resources(stage.theirs))
+    expect(await resources(stage.theirs, "policy.sigstore.dev"))
       .to.include("pods/status")
       .and.not.include("pods/ephemeralcontainers");
   });

@@ -5,7 +5,7 @@ import { Resources } from "../../adapters/kube/resources.ts";
 import type { KubeObject, Resource } from "../../adapters/kube/types.ts";
 import { silentLog } from "../../adapters/telemetry/log.ts";
 import { type AdmissionRequest, decodeReview } from "../../core/admission/request.ts";
-import { webhookConfigurations } from "../../core/webhookconfig/desired.ts";
+import { UPDATES_NAME, webhookConfigurations } from "../../core/webhookconfig/desired.ts";
 import type { MatchCondition } from "../../core/webhookconfig/match.ts";
 import { READS_NOTHING } from "../../core/webhookconfig/reads.ts";
 import { OPT_IN } from "../../core/webhookconfig/scope.ts";
@@ -28,7 +28,10 @@ const KINDS: Readonly<Record<Phase, { readonly kind: string; readonly resource: 
   validate: { kind: "ValidatingWebhookConfiguration", resource: Resources.validatingWebhookConfigurations },
 };
 
-/** The fields of our own two admission webhooks, as the operator writes them; the conditions are another matter. */
+/**
+ * The fields of our own two admission webhooks with conditions, as the operator writes them; the conditions are another matter. They are asked about
+ * creations too: the conditions are to keep none of these out.
+ */
 function fieldsOfOurs(phase: Phase): Readonly<Record<string, unknown>> {
   const ours = webhookConfigurations({
     namespace: "cosign-system",
@@ -38,7 +41,10 @@ function fieldsOfOurs(phase: Phase): Readonly<Record<string, unknown>> {
     scope: OPT_IN,
     reads: READS_NOTHING,
   });
-  return ours.find(({ kind }) => kind === KINDS[phase].kind)?.webhooks[0] ?? {};
+  const found = ours.find(({ kind, metadata }) => kind === KINDS[phase].kind && metadata.name === UPDATES_NAME);
+  const fields = found?.webhooks[0] ?? {};
+  const rules = (fields["rules"] as readonly object[]).map((rule) => ({ ...rule, operations: ["CREATE", "UPDATE"] }));
+  return { ...fields, rules };
 }
 
 /** Pairs of webhooks, named, for one namespace: each allows everything, and what it was asked is recorded. */

@@ -1,6 +1,7 @@
 // The product with its webhook switched off: what goes on without it, what does not, and that policies which read objects are asked.
 import { expect } from "chai";
 import { canonicalJson } from "../../core/json.ts";
+import { ADMISSION_NAME, UPDATES_NAME } from "../../core/webhookconfig/desired.ts";
 import { type MatchCondition, matchConditions } from "../../core/webhookconfig/match.ts";
 import { READS_NOTHING } from "../../core/webhookconfig/reads.ts";
 import { LocalProduct } from "../../hack/local/product.ts";
@@ -12,6 +13,13 @@ const APP = "ghcr.io/match/app:v1";
 const UNCALLED = 'failed calling webhook "policy.sigstore.dev"';
 const HOLD = "test.entrepot.dev/hold";
 const METADATA = { spec: false, metadata: true };
+
+const condition = { name: "never", expression: "false" };
+/** Patches that let nothing through to a webhook any more. */
+const NEVER: Readonly<Record<string, string>> = {
+  [UPDATES_NAME]: JSON.stringify([{ op: "add", path: "/webhooks/0/matchConditions/-", value: condition }]),
+  [ADMISSION_NAME]: JSON.stringify([{ op: "add", path: "/webhooks/0/matchConditions", value: [condition] }]),
+};
 
 describe("workloads while no webhook answers", function () {
   this.timeout(120_000);
@@ -71,8 +79,11 @@ describe("workloads while no webhook answers", function () {
     });
   const reading = { policy: { type: "cue", data: 'metadata: labels: tier: "gold"', includeObjectMeta: true } };
 
-  async function conditions(kind = "validatingwebhookconfiguration"): Promise<readonly MatchCondition[]> {
-    const text = await cluster.kubectl(["get", kind, "policy.sigstore.dev", "-o", "json"]);
+  async function conditions(
+    kind = "validatingwebhookconfiguration",
+    name = UPDATES_NAME,
+  ): Promise<readonly MatchCondition[]> {
+    const text = await cluster.kubectl(["get", kind, name, "-o", "json"]);
     return (
       (JSON.parse(text) as { webhooks: { matchConditions: MatchCondition[] }[] }).webhooks[0]?.matchConditions ?? []
     );
@@ -124,8 +135,10 @@ describe("workloads while no webhook answers", function () {
     await cluster.kubectl(["wait", "--for=condition=Ready", "cip/match-reading", "--timeout=60s"]);
     expect(await conditions()).to.deep.equal(matchConditions(METADATA));
     expect(await conditions("mutatingwebhookconfiguration")).to.deep.equal(matchConditions(METADATA));
-    expect(await refusal("label", "deployment/app", "tier=wood", "--overwrite")).to.include(
-      "failed policy: match-reading",
+    for (const kind of ["mutatingwebhookconfiguration", "validatingwebhookconfiguration"])
+      expect(await conditions(kind, ADMISSION_NAME), "of creations").to.deep.equal([]);
+    expect(await refusal("label", "deployment/app", "tier=wood", "--overwrite")).to.match(
+      /^Error from server[^:]*: admission webhook "policy\.sigstore\.dev" denied the request: validation failed: failed policy: match-reading: /,
     );
     await kubectl("label", "deployment/app", "team=b", "--overwrite");
   });
@@ -167,35 +180,30 @@ describe("workloads while no webhook answers", function () {
     await policy("match-reading", reading);
     await cluster.kubectl(["wait", "--for=condition=Ready", "cip/match-reading", "--timeout=60s"]);
     expect(await conditions()).to.deep.equal(matchConditions(METADATA));
-    const never = JSON.stringify([
-      { op: "add", path: "/webhooks/0/matchConditions/-", value: { name: "never", expression: "false" } },
-    ]);
-    await cluster.kubectl([
-      "patch",
-      "validatingwebhookconfiguration",
-      "policy.sigstore.dev",
-      "--type=json",
-      "-p",
-      never,
-    ]);
+    for (const name of [UPDATES_NAME, ADMISSION_NAME])
+      await cluster.kubectl(["patch", "validatingwebhookconfiguration", name, "--type=json", "-p", NEVER[name] ?? ""]);
     await eventually("it is put right", async () => (await conditions()).length === 2);
+    await eventually(
+      "creations are",
+      async () => (await conditions("validatingwebhookconfiguration", ADMISSION_NAME)).length === 0,
+    );
     expect(await conditions()).to.deep.equal(matchConditions(METADATA));
     await cluster.kubectl(["delete", "cip", "match-reading"]);
     await eventually("they pass by", isNarrow);
   });
 
-  /** Waits until a new operator has written the webhook configurations, which it is made to by their label. */
+  /** Waits until a new operator has written the webhook configurations, which it is made to by a label of one that comes after those for UPDATE. */
   async function operatorAtWork(): Promise<void> {
     const label = "app.kubernetes.io/component";
     const read = () =>
       cluster.kubectl([
         "get",
         "mutatingwebhookconfiguration",
-        "policy.sigstore.dev",
+        ADMISSION_NAME,
         "-o",
         `jsonpath={.metadata.labels.app\\.kubernetes\\.io/component}`,
       ]);
-    await cluster.kubectl(["label", "mutatingwebhookconfiguration", "policy.sigstore.dev", `${label}-`]);
+    await cluster.kubectl(["label", "mutatingwebhookconfiguration", ADMISSION_NAME, `${label}-`]);
     await eventually("the operator reconciles the webhook configurations", async () => (await read()) === "webhook");
   }
 });

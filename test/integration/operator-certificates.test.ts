@@ -5,18 +5,33 @@ import { Resources } from "../../adapters/kube/resources.ts";
 import type { KubeObject } from "../../adapters/kube/types.ts";
 import { silentLog } from "../../adapters/telemetry/log.ts";
 import { DEFAULT_CERTIFICATE_RULE } from "../../core/certificates/decide.ts";
+import { ADMISSION_NAME, UPDATES_NAME } from "../../core/webhookconfig/desired.ts";
+import { matchConditions } from "../../core/webhookconfig/match.ts";
+import { READS_NOTHING } from "../../core/webhookconfig/reads.ts";
 import { OPT_IN } from "../../core/webhookconfig/scope.ts";
 import { removeWebhooks } from "../../hack/local/product.ts";
 import { certificateReconciler } from "../../operator/certificates/reconciler.ts";
 import type { SecretObject } from "../../operator/resources.ts";
-import { webhookConfigurationReconciler } from "../../operator/webhookconfigurations/reconciler.ts";
+import {
+  type WebhookConfigurationDependencies,
+  webhookConfigurationReconciler,
+} from "../../operator/webhookconfigurations/reconciler.ts";
 import { type ClusterHandle, requireNoOperator, sharedCluster } from "../support/cluster.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { adminClient, freshNamespace } from "../support/kube.ts";
 
 const DAY = 86_400_000;
+const RESOURCES = [Resources.mutatingWebhookConfigurations, Resources.validatingWebhookConfigurations];
 
-describe("Certificates over the years, on a real API server", function () {
+/** A live webhook configuration, as far as it is looked into. */
+type Configuration = KubeObject & {
+  readonly webhooks: readonly {
+    readonly rules: readonly { readonly operations: readonly string[] }[];
+    readonly clientConfig: { readonly caBundle: string };
+  }[];
+};
+
+describe("Certificates and webhook configurations over the years, on a real API server", function () {
   this.timeout(60_000);
   const signal = new AbortController().signal;
   const clock = new FakeClock(new Date());
@@ -24,7 +39,7 @@ describe("Certificates over the years, on a real API server", function () {
   let client: ConnectedKubeClient;
   let namespace: string;
   let secrets: SecretObject[] = [];
-  let configurations: KubeObject[] = [];
+  let configurations: Configuration[] = [];
 
   before(async function () {
     this.timeout(0);
@@ -46,11 +61,7 @@ describe("Certificates over the years, on a real API server", function () {
   async function look(): Promise<void> {
     const ours = ({ metadata }: KubeObject) => metadata.labels?.["app.kubernetes.io/managed-by"] === "entrepot";
     secrets = [...(await client.list<SecretObject>(Resources.secrets, { namespace })).items];
-    const lists = await Promise.all(
-      [Resources.mutatingWebhookConfigurations, Resources.validatingWebhookConfigurations].map((resource) =>
-        client.list<KubeObject>(resource),
-      ),
-    );
+    const lists = await Promise.all(RESOURCES.map((resource) => client.list<Configuration>(resource)));
     configurations = lists.flatMap(({ items }) => items.filter(ours));
   }
 
@@ -60,9 +71,15 @@ describe("Certificates over the years, on a real API server", function () {
   };
   const common = () => ({ client, namespace, secrets: objects, configurations: () => configurations, log: silentLog });
   const issue = () =>
-    certificateReconciler({ ...common(), configurationCount: 4, rule: DEFAULT_CERTIFICATE_RULE, clock });
-  const publish = () =>
-    webhookConfigurationReconciler({ ...common(), servicePort: 443, scope: OPT_IN, policies: { list: () => [] } });
+    certificateReconciler({ ...common(), configurationCount: 6, rule: DEFAULT_CERTIFICATE_RULE, clock });
+  const publish = (more: Partial<WebhookConfigurationDependencies> = {}) =>
+    webhookConfigurationReconciler({
+      ...common(),
+      servicePort: 443,
+      scope: OPT_IN,
+      policies: { list: () => [] },
+      ...more,
+    });
 
   async function turn(reconcile: typeof issue | typeof publish) {
     await look();
@@ -76,10 +93,8 @@ describe("Certificates over the years, on a real API server", function () {
   }
 
   function bundles(): readonly string[] {
-    return configurations.flatMap((configuration) =>
-      (configuration as unknown as { webhooks: { clientConfig: { caBundle: string } }[] }).webhooks.map(
-        ({ clientConfig }) => Buffer.from(clientConfig.caBundle, "base64").toString(),
-      ),
+    return configurations.flatMap(({ webhooks }) =>
+      webhooks.map(({ clientConfig }) => Buffer.from(clientConfig.caBundle, "base64").toString()),
     );
   }
 
@@ -103,7 +118,7 @@ describe("Certificates over the years, on a real API server", function () {
     expect(configurations).to.have.length(0);
     await turn(issue);
     await turn(publish);
-    expect(configurations).to.have.length(4);
+    expect(configurations).to.have.length(6);
     expect(isTrustedByAll()).to.equal(true);
     expect(await turn(issue))
       .to.have.property("requeueAfterMs")
@@ -118,6 +133,63 @@ describe("Certificates over the years, on a real API server", function () {
       await turn(publish);
     }
     expect(versions()).to.deep.equal(before);
+  });
+
+  /** The configurations by which the API server asks the webhooks about an operation on workloads. */
+  function asking(operation: string): readonly string[] {
+    const asks = ({ webhooks }: Configuration) =>
+      webhooks.some(({ rules }) => rules.some(({ operations }) => operations.includes(operation)));
+    const admission = configurations.filter(({ metadata }) => [ADMISSION_NAME, UPDATES_NAME].includes(metadata.name));
+    return admission.filter(asks).map(({ kind, metadata }) => `${kind} ${metadata.name}`);
+  }
+
+  /** The version before: one pair for both operations, under the conditions. */
+  async function asBefore(): Promise<void> {
+    for (const resource of RESOURCES) {
+      await client.delete(resource, UPDATES_NAME);
+      const { webhooks, ...rest } = await client.get<Configuration>(resource, ADMISSION_NAME);
+      const both = webhooks.map((webhook) => ({
+        ...webhook,
+        rules: webhook.rules.map((rule) => ({ ...rule, operations: ["CREATE", "UPDATE"] })),
+        matchConditions: matchConditions(READS_NOTHING),
+      }));
+      await client.replace<KubeObject>(resource, { ...rest, webhooks: both } as KubeObject);
+    }
+    await look();
+  }
+
+  it("take UPDATEs over from the version before without a moment in which nobody is asked", async () => {
+    await asBefore();
+    const old = [
+      "MutatingWebhookConfiguration policy.sigstore.dev",
+      "ValidatingWebhookConfiguration policy.sigstore.dev",
+    ];
+    expect(asking("UPDATE")).to.deep.equal(old);
+
+    const writes: string[] = [];
+    const note = async <T extends KubeObject>(verb: string, written: Promise<T>): Promise<T> => {
+      const object = await written;
+      writes.push(`${verb} ${object.kind} ${object.metadata.name}`);
+      await look();
+      for (const kind of ["Mutating", "Validating"])
+        for (const operation of ["CREATE", "UPDATE"])
+          expect(asking(operation).join(), `${operation} after ${writes.at(-1)}`).to.include(kind);
+      return object;
+    };
+    const live = configurations;
+    await publish({
+      configurations: () => live,
+      client: {
+        get: client.get.bind(client),
+        create: (resource, object, options) => note("create", client.create(resource, object, options)),
+        replace: (resource, object, options) => note("replace", client.replace(resource, object, options)),
+      },
+    })("singleton", signal);
+    const updates = old.map((name) => name.replace(ADMISSION_NAME, UPDATES_NAME));
+    expect(writes).to.deep.equal([...updates.map((name) => `create ${name}`), ...old.map((name) => `replace ${name}`)]);
+    await look();
+    expect(asking("UPDATE")).to.deep.equal(updates);
+    expect(asking("CREATE")).to.deep.equal(old);
   });
 
   it("change the serving certificate in the last third of its life, by the same authority", async () => {

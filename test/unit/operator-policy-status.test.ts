@@ -181,7 +181,7 @@ describe("the status of a policy", () => {
     const unasked = said(facts({ isLetThrough: false }));
     expect(unasked).to.include({ Ready: "False WaitingForWebhooks", ConfigMapUpdated: "True Enforced" });
     expect(message(facts({ isLetThrough: false }), "Ready")).to.include(
-      "policy.sigstore.dev do not yet let the UPDATEs through",
+      "configurations updates.policy.sigstore.dev do not yet let the UPDATEs through",
     );
   });
 

@@ -57,7 +57,7 @@ describe("match conditions", () => {
     }
   });
 
-  it("stand in both admission webhooks, and in none for policies", () => {
+  it("stand in both admission webhooks for UPDATE, and in no other", () => {
     const input = { servicePort: 443, namespace: "n", caBundle: "", namespaceUid: "u", scope: OPT_IN, reads: SPEC };
     const [mutating, validating, ...others] = webhookConfigurations(input).map(({ webhooks }) => webhooks[0] ?? {});
     expect(mutating).to.deep.include({ matchConditions: matchConditions(SPEC) });
@@ -106,7 +106,7 @@ function policy(spec: ClusterImagePolicySpec, loaded = "True", generation = 2): 
   } as unknown as ClusterImagePolicyObject;
 }
 
-function live(mutating: readonly object[] | undefined, validating = mutating) {
+function live(mutating: readonly object[] | undefined, validating = mutating, name = "updates.policy.sigstore.dev") {
   const configuration = (kind: string, conditions: readonly object[] | undefined) =>
     conditions === undefined
       ? []
@@ -114,7 +114,7 @@ function live(mutating: readonly object[] | undefined, validating = mutating) {
           {
             apiVersion: "v1",
             kind,
-            metadata: { name: "policy.sigstore.dev" },
+            metadata: { name },
             webhooks: [{ matchConditions: conditions }],
           },
         ];
@@ -172,5 +172,18 @@ describe("what the configurations have to let through", () => {
     expect(letThrough(reader, [])).to.equal(false);
     expect(letThrough(reader, live([{ name: "never", expression: "false" }]))).to.equal(false);
     expect(letThrough(policy({}), [])).to.equal(true);
+  });
+
+  it("is looked for where UPDATEs are asked about: what is for creations has no conditions, and shows nothing", () => {
+    const reader = policy(block({ includeSpec: true }));
+    const creations = live([], [], "policy.sigstore.dev");
+    expect(letThrough(reader, creations)).to.equal(false);
+    expect(letThrough(reader, [...creations, ...narrow])).to.equal(false);
+    expect(letThrough(reader, [...creations, ...live(matchConditions(SPEC))])).to.equal(true);
+    expect(wantedReads([policy({}, "False")], [...creations, ...narrow])).to.deep.equal(READS_NOTHING);
+    // The version before had conditions there: for all that is known, everything was let through.
+    const before = live(matchConditions(SPEC), undefined, "policy.sigstore.dev");
+    expect(letThrough(reader, before)).to.equal(false);
+    expect(wantedReads([policy({}, "False")], before)).to.deep.equal(READS_EVERYTHING);
   });
 });

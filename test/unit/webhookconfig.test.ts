@@ -1,7 +1,8 @@
 import { expect } from "chai";
 import { WORKLOAD_KINDS } from "../../core/admission/workload.ts";
-import { webhookConfigurations } from "../../core/webhookconfig/desired.ts";
+import { type WebhookConfiguration, webhookConfigurations } from "../../core/webhookconfig/desired.ts";
 import { hasDrifted, trusts } from "../../core/webhookconfig/drift.ts";
+import { matchConditions } from "../../core/webhookconfig/match.ts";
 import { READS_NOTHING } from "../../core/webhookconfig/reads.ts";
 import { OPT_IN, readScope } from "../../core/webhookconfig/scope.ts";
 
@@ -13,18 +14,29 @@ const INPUT = {
   scope: OPT_IN,
   reads: READS_NOTHING,
 };
-const [mutating, validating, defaulting, policies, ...others] = webhookConfigurations(INPUT);
-if (mutating === undefined || validating === undefined || defaulting === undefined || policies === undefined)
-  throw new Error("four configurations expected");
+const all = webhookConfigurations(INPUT);
+
+function at(place: number): WebhookConfiguration {
+  const found = all[place];
+  if (found === undefined) throw new Error(`no configuration at ${place}`);
+  return found;
+}
+
+const updates = [at(0), at(1)];
+const creations = [at(2), at(3)];
+const [mutating, validating, defaulting, policies] = [at(2), at(3), at(4), at(5)];
 
 // biome-ignore lint/suspicious/noExplicitAny: tests look into plain JSON
 const hook = (configuration: { webhooks: readonly object[] }): any => configuration.webhooks[0];
+const operations = (one: WebhookConfiguration): readonly string[] => [
+  ...new Set<string>(hook(one).rules.flatMap((rule: { operations: readonly string[] }) => rule.operations)),
+];
 
 describe("webhook configurations", () => {
-  it("have the names and paths that users of policy-controller know", () => {
-    expect(others).to.deep.equal([]);
-    const all = [mutating, validating, defaulting, policies];
+  it("have the names and paths that users of policy-controller know, and two more for UPDATE, before those that had it", () => {
     expect(all.map(({ kind, metadata }) => `${kind} ${metadata.name}`)).to.deep.equal([
+      "MutatingWebhookConfiguration updates.policy.sigstore.dev",
+      "ValidatingWebhookConfiguration updates.policy.sigstore.dev",
       "MutatingWebhookConfiguration policy.sigstore.dev",
       "ValidatingWebhookConfiguration policy.sigstore.dev",
       "MutatingWebhookConfiguration defaulting.clusterimagepolicy.sigstore.dev",
@@ -33,13 +45,36 @@ describe("webhook configurations", () => {
     expect(all.map((one) => hook(one).clientConfig.service)).to.deep.equal([
       { namespace: "cosign-system", name: "webhook", path: "/mutations", port: 443 },
       { namespace: "cosign-system", name: "webhook", path: "/validations", port: 443 },
+      { namespace: "cosign-system", name: "webhook", path: "/mutations", port: 443 },
+      { namespace: "cosign-system", name: "webhook", path: "/validations", port: 443 },
       { namespace: "cosign-system", name: "webhook", path: "/defaulting", port: 443 },
       { namespace: "cosign-system", name: "webhook", path: "/validating", port: 443 },
     ]);
   });
 
+  it("ask about creations without conditions, and about UPDATEs under them; in both, one webhook of the name that refusals carry", () => {
+    for (const one of creations) {
+      expect(operations(one)).to.deep.equal(["CREATE"]);
+      expect(hook(one)).not.to.have.property("matchConditions");
+    }
+    for (const one of updates) {
+      expect(operations(one)).to.deep.equal(["UPDATE"]);
+      expect(hook(one)).to.deep.include({ matchConditions: matchConditions(READS_NOTHING) });
+    }
+    for (const one of [...updates, ...creations])
+      expect(one.webhooks.map(({ name }) => name)).to.deep.equal(["policy.sigstore.dev"]);
+  });
+
+  it("differ between creation and UPDATE in nothing else", () => {
+    for (const [place, one] of updates.entries()) {
+      const { matchConditions: _, ...rest } = hook(one);
+      const rules = rest.rules.map((rule: object) => ({ ...rule, operations: ["CREATE"] }));
+      expect({ ...rest, rules }).to.deep.equal(hook(at(place + updates.length)));
+    }
+  });
+
   it("fail closed, without side effects", () => {
-    for (const one of [mutating, validating, defaulting, policies]) {
+    for (const one of all) {
       expect(hook(one)).to.include({ failurePolicy: "Fail", sideEffects: "None", matchPolicy: "Equivalent" });
     }
     expect(hook(mutating)).to.include({ timeoutSeconds: 25, reinvocationPolicy: "IfNeeded" });
@@ -68,18 +103,17 @@ describe("webhook configurations", () => {
     const wanted = WORKLOAD_KINDS.flatMap(({ group, plural, subresources }) =>
       [plural, ...subresources.map((part) => `${plural}/${part}`)].map((resource) => `${group}/${resource}`),
     );
-    for (const one of [mutating, validating]) {
+    for (const one of [...updates, ...creations]) {
       const covered = hook(one).rules.flatMap((rule: { apiGroups: string[]; resources: string[] }) =>
         rule.resources.map((resource) => `${rule.apiGroups[0]}/${resource}`),
       );
       expect(covered).to.have.members(wanted);
-      for (const rule of hook(one).rules) expect(rule.operations).to.deep.equal(["CREATE", "UPDATE"]);
     }
     expect(wanted).to.include("/pods/ephemeralcontainers");
   });
 
   it("look at namespaces that opted in, and never at ours or kube-system", () => {
-    for (const one of [mutating, validating]) {
+    for (const one of [...updates, ...creations]) {
       expect(hook(one).namespaceSelector.matchExpressions).to.deep.equal([
         { key: "policy.sigstore.dev/include", operator: "In", values: ["true"] },
         { key: "kubernetes.io/metadata.name", operator: "NotIn", values: ["cosign-system", "kube-system"] },
@@ -90,15 +124,15 @@ describe("webhook configurations", () => {
   it("look at all others too where the whole cluster is in scope, but for those that opted out and those excluded", () => {
     const scope = readScope("cluster", "monitoring, kube-system,,istio-system");
     if (typeof scope === "string") throw new Error(scope);
-    const [everywhere] = webhookConfigurations({ ...INPUT, scope });
-    expect(hook(everywhere ?? mutating).namespaceSelector.matchExpressions).to.deep.equal([
-      { key: "policy.sigstore.dev/include", operator: "NotIn", values: ["false"] },
-      {
-        key: "kubernetes.io/metadata.name",
-        operator: "NotIn",
-        values: ["cosign-system", "kube-system", "monitoring", "istio-system"],
-      },
-    ]);
+    for (const everywhere of webhookConfigurations({ ...INPUT, scope }).slice(0, 4))
+      expect(hook(everywhere).namespaceSelector.matchExpressions).to.deep.equal([
+        { key: "policy.sigstore.dev/include", operator: "NotIn", values: ["false"] },
+        {
+          key: "kubernetes.io/metadata.name",
+          operator: "NotIn",
+          values: ["cosign-system", "kube-system", "monitoring", "istio-system"],
+        },
+      ]);
   });
 
   it("take no scope that they do not know", () => {
@@ -116,14 +150,15 @@ describe("webhook configurations", () => {
       podSpec: [],
       subresources: [],
     };
-    const [extended] = webhookConfigurations(INPUT, [...WORKLOAD_KINDS, rollout]);
-    expect(hook(extended ?? mutating).rules).to.deep.include({
-      apiGroups: ["argoproj.io"],
-      apiVersions: ["v1alpha1"],
-      operations: ["CREATE", "UPDATE"],
-      resources: ["rollouts"],
-      scope: "Namespaced",
-    });
+    const extended = webhookConfigurations(INPUT, [...WORKLOAD_KINDS, rollout]);
+    for (const [place, operation] of ["UPDATE", "UPDATE", "CREATE", "CREATE"].entries())
+      expect(hook(extended[place] ?? mutating).rules).to.deep.include({
+        apiGroups: ["argoproj.io"],
+        apiVersions: ["v1alpha1"],
+        operations: [operation],
+        resources: ["rollouts"],
+        scope: "Namespaced",
+      });
   });
 
   it("have not drifted when they are what they should be, in whatever order of fields", () => {
