@@ -53,7 +53,7 @@ function policy({ registry, publicKey }: Bed): object {
   };
 }
 
-/** The processes of the product that `parent` started. */
+/** The webhook that `parent` started: the operator has no part in an admission. */
 function partsOf(parent: number): readonly number[] {
   return readdirSync("/proc")
     .filter((entry) => /^\d+$/.test(entry))
@@ -61,7 +61,7 @@ function partsOf(parent: number): readonly number[] {
     .filter((pid) => {
       try {
         const [, , part] = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
-        const isOurs = part === "webhook" || part === "operator";
+        const isOurs = part === "webhook";
         return isOurs && new RegExp(`^PPid:\\s+${parent}$`, "m").test(readFileSync(`/proc/${pid}/status`, "utf8"));
       } catch {
         return false; // ended meanwhile
