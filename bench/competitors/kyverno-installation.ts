@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { parse } from "yaml";
+import { load } from "js-yaml";
 import { moduleFolder } from "../../hack/testcluster/gomodule.ts";
 import type { Settings } from "../../hack/testcluster/settings.ts";
 
@@ -40,7 +40,7 @@ export async function kyvernoInstallation(settings: Settings): Promise<KyvernoIn
   const kept = (keep: (kind: string) => boolean) => documents.filter((one) => keep(kindOf(one))).join("---");
   const deployment = documents
     .filter((document) => kindOf(document) === "Deployment")
-    .map((document) => parse(document) as Deployment)
+    .map((document) => load(document) as Deployment)
     .find(({ metadata }) => metadata.name === ADMISSION_CONTROLLER);
   const [container] = deployment?.spec.template.spec.containers ?? [];
   if (deployment === undefined || container === undefined) throw new Error(`${file} has no ${ADMISSION_CONTROLLER}`);

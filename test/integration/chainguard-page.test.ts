@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect } from "chai";
-import { parse } from "yaml";
+import { load } from "js-yaml";
 import { eventually } from "../support/kube.ts";
 import { cost, kubectl } from "./byte-stability-objects.ts";
 import { Inheritance, sealOf } from "./inheritance-harness.ts";
@@ -56,7 +56,7 @@ describe("Chainguard's page", () => {
   /** Creates a Pod; gives its annotation, read as anybody may read it. */
   async function annotated(pod: object): Promise<Annotation> {
     const made = JSON.parse(await kubectl(at, pod, "create", "-o", "json", "-f", "-")) as Item;
-    return parse(sealOf(made) ?? "") as Annotation;
+    return load(sealOf(made) ?? "") as Annotation;
   }
 
   const pod = (name: string, ...images: readonly string[]) => ({

@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
-import { parse } from "yaml";
+import { load } from "js-yaml";
 import type { ConnectedKubeClient } from "../../adapters/kube/client.ts";
 import type { KubeObject } from "../../adapters/kube/types.ts";
 import { CLUSTER_IMAGE_POLICIES, type ClusterImagePolicySpec } from "../../crds/index.ts";
@@ -107,7 +107,7 @@ describe("the two versions of ClusterImagePolicy", () => {
   });
 
   it("are tried with every field of the schema", () => {
-    const { spec } = parse(readFileSync(join(CRDS, "clusterimagepolicy.yaml"), "utf8")) as {
+    const { spec } = load(readFileSync(join(CRDS, "clusterimagepolicy.yaml"), "utf8")) as {
       spec: { versions: { schema: { openAPIV3Schema: Schema } }[] };
     };
     const tried = new Set(used(WHOLE, "spec"));

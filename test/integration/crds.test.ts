@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
-import { parse } from "yaml";
+import { load } from "js-yaml";
 import type { ConnectedKubeClient } from "../../adapters/kube/client.ts";
 import type { KubeObject } from "../../adapters/kube/types.ts";
 import {
@@ -36,7 +36,7 @@ interface Definition {
 
 const definitions = readdirSync(CRDS)
   .filter((name) => name.endsWith(".yaml") && name !== "kustomization.yaml")
-  .map((name) => parse(readFileSync(join(CRDS, name), "utf8")) as Definition);
+  .map((name) => load(readFileSync(join(CRDS, name), "utf8")) as Definition);
 
 /** Every part of a schema with its path. */
 function* parts(schema: Schema, path: string): Generator<[string, Schema]> {

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { expect } from "chai";
-import { parseAllDocuments } from "yaml";
+import { loadAll } from "js-yaml";
 import { DomainError } from "../../core/errors.ts";
 import { readOperatorConfig } from "../../operator/config.ts";
 import { type ClusterHandle, sharedCluster } from "../support/cluster.ts";
@@ -35,9 +35,7 @@ describe("The component deploy/cluster-wide", () => {
     const at = (name: string) => relative(overlay, join(DEPLOY, name));
     const kustomization = { resources: [at("base")], components: components.map(at), patches };
     writeFileSync(join(overlay, "kustomization.yaml"), JSON.stringify(kustomization)); // JSON is YAML
-    const manifests = parseAllDocuments(await cluster.kubectl(["kustomize", overlay])).map(
-      (document) => document.toJS() as Manifest,
-    );
+    const manifests = loadAll(await cluster.kubectl(["kustomize", overlay])) as Manifest[];
     const operator = manifests.find(({ kind, metadata }) => kind === "Deployment" && metadata.name === "operator");
     return operator?.spec.template.spec.containers[0]?.env ?? [];
   }

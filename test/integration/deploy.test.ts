@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { expect } from "chai";
-import { parseAllDocuments } from "yaml";
+import { loadAll } from "js-yaml";
 import { type ClusterHandle, sharedCluster } from "../support/cluster.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -29,7 +29,7 @@ describe("The installation in deploy/", function () {
     this.timeout(0);
     cluster = await sharedCluster();
     const rendered = await cluster.kubectl(["kustomize", join(ROOT, "deploy/dev")]);
-    manifests = parseAllDocuments(rendered).map((document) => document.toJS() as Manifest);
+    manifests = loadAll(rendered) as Manifest[];
   });
 
   const all = (kind: string) => manifests.filter((manifest) => manifest.kind === kind);

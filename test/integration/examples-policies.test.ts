@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
-import { parseAllDocuments } from "yaml";
+import { loadAll } from "js-yaml";
 import { type ClosablePolicyEngine, createPolicyEngine } from "../../adapters/policy/engine.ts";
 import type { EvaluationInput, Evaluator } from "../../core/policy/types.ts";
 import { findSources } from "../../core/policy/validate-source.ts";
@@ -20,8 +20,7 @@ interface Manifest {
 
 const manifests = readdirSync(EXAMPLES)
   .filter((name) => name.endsWith(".yaml"))
-  .flatMap((name) => parseAllDocuments(readFileSync(join(EXAMPLES, name), "utf8")))
-  .map((document) => document.toJS() as Manifest);
+  .flatMap((name) => loadAll(readFileSync(join(EXAMPLES, name), "utf8")) as Manifest[]);
 
 /** Every source that an example has, by policy and attestation. */
 const sources = new Map<string, Evaluator>(

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
-import { parseAllDocuments } from "yaml";
+import { loadAll } from "js-yaml";
 import { validateClusterImagePolicy } from "../../core/policy/validate.ts";
 import { validateTrustRoot } from "../../core/policy/validate-trustroot.ts";
 import type { IClusterImagePolicy, ITrustRoot } from "../../crds/index.ts";
@@ -17,7 +17,7 @@ interface Manifest {
 }
 
 const objects = (file: string): readonly Manifest[] =>
-  parseAllDocuments(readFileSync(join(EXAMPLES, file), "utf8")).map((document) => document.toJS() as Manifest);
+  loadAll(readFileSync(join(EXAMPLES, file), "utf8")) as Manifest[];
 
 describe("Every example", () => {
   let cluster: ClusterHandle;

@@ -6,7 +6,7 @@ import { get, type IncomingMessage } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { parse, stringify } from "yaml";
+import { dump, load } from "js-yaml";
 import type { ConnectedKubeClient } from "../../adapters/kube/client.ts";
 import type { KubeObject } from "../../adapters/kube/types.ts";
 import { CACHE_RULES } from "../../crds/index.ts";
@@ -83,11 +83,11 @@ describe("The gateway with a real API server", () => {
       ]),
     );
     const token = (await cluster.kubectl(["-n", namespace, "create", "token", "gateway"])).trim();
-    const config = parse(readFileSync(cluster.kubeconfig, "utf8")) as Kubeconfig;
+    const config = load(readFileSync(cluster.kubeconfig, "utf8")) as Kubeconfig;
     const dir = mkdtempSync(join(tmpdir(), "entrepot-gateway-"));
     cleanup.add(() => rmSync(dir, { recursive: true, force: true }));
     const path = join(dir, "kubeconfig");
-    writeFileSync(path, stringify({ ...config, users: config.users.map(({ name }) => ({ name, user: { token } })) }), {
+    writeFileSync(path, dump({ ...config, users: config.users.map(({ name }) => ({ name, user: { token } })) }), {
       mode: 0o600,
     });
     return path;

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
-import { parse } from "yaml";
+import { load } from "js-yaml";
 import type { Authority, ClusterImagePolicySpec } from "../../crds/index.ts";
 import type { ApiAnswer } from "../support/api-server.ts";
 import { SAMPLES } from "../support/conformance.ts";
@@ -48,7 +48,7 @@ describe("policy-controller's own scenarios with keyless signatures", function (
 
   /** A sample with this Sigstore's Rekor, our key, and only the images called `demo-…` by `marker`. */
   function sample(file: string, marker: string): ClusterImagePolicySpec {
-    const { spec } = parse(readFileSync(join(FOLDER, `${file}.yaml`), "utf8")) as { spec: ClusterImagePolicySpec };
+    const { spec } = load(readFileSync(join(FOLDER, `${file}.yaml`), "utf8")) as { spec: ClusterImagePolicySpec };
     const adapted = (authority: Authority): Authority => ({
       ...authority,
       ...(authority.key?.data !== undefined && { key: { data: keys.publicKey } }),

@@ -4,7 +4,7 @@ import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { parse, stringify } from "yaml";
+import { dump, load } from "js-yaml";
 import { createKms, type FetchPublicKey } from "../../adapters/kms/client.ts";
 import { publicKeyOf, type VaultLogin, type VaultSettings } from "../../adapters/kms/vault.ts";
 import { sharedCluster } from "../support/cluster.ts";
@@ -111,13 +111,10 @@ describe("A public key from HashiCorp Vault (a real one), by the operator's Serv
       reviewer,
     ];
     cleanUp = async () =>
-      await cluster.kubectl(
-        ["delete", "--wait=false", "-f", "-"],
-        objects.map((each) => stringify(each)).join("---\n"),
-      );
-    await cluster.kubectl(["apply", "-f", "-"], objects.map((each) => stringify(each)).join("---\n"));
+      await cluster.kubectl(["delete", "--wait=false", "-f", "-"], objects.map((each) => dump(each)).join("---\n"));
+    await cluster.kubectl(["apply", "-f", "-"], objects.map((each) => dump(each)).join("---\n"));
     const token = async (name: string) => (await cluster.kubectl(["-n", namespace, "create", "token", name])).trim();
-    const config = parse(readFileSync(cluster.kubeconfig, "utf8")) as {
+    const config = load(readFileSync(cluster.kubeconfig, "utf8")) as {
       clusters: {
         cluster: { server: string; "certificate-authority-data"?: string; "certificate-authority"?: string };
       }[];

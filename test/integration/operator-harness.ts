@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
-import { parse, stringify } from "yaml";
+import { dump, load } from "js-yaml";
 import { Resources } from "../../adapters/kube/resources.ts";
 import type { KubeClient, KubeObject } from "../../adapters/kube/types.ts";
 import { CACHE_RULES, type CacheRuleObject } from "../../crds/index.ts";
@@ -26,10 +26,10 @@ export function ownAddress(): string | undefined {
 /** A kubeconfig that has a ServiceAccount's own token (TokenRequest) in place of the administrator's certificate. */
 export async function serviceAccountKubeconfig(cluster: ClusterHandle, account: string): Promise<string> {
   const token = (await cluster.kubectl(["-n", NAMESPACE, "create", "token", account, "--duration=1h"])).trim();
-  const config = parse(readFileSync(cluster.kubeconfig, "utf8")) as { users: { name: string; user: object }[] };
+  const config = load(readFileSync(cluster.kubeconfig, "utf8")) as { users: { name: string; user: object }[] };
   for (const user of config.users) user.user = { token };
   const path = join(mkdtempSync(join(tmpdir(), "entrepot-operator-")), "kubeconfig");
-  writeFileSync(path, stringify(config), { mode: 0o600 });
+  writeFileSync(path, dump(config), { mode: 0o600 });
   process.once("exit", () => rmSync(join(path, ".."), { recursive: true, force: true }));
   return path;
 }

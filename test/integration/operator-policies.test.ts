@@ -1,7 +1,7 @@
 import { createPublicKey } from "node:crypto";
 import { join } from "node:path";
 import { expect } from "chai";
-import { stringify } from "yaml";
+import { dump } from "js-yaml";
 import type { ConnectedKubeClient } from "../../adapters/kube/client.ts";
 import { isKubeError } from "../../adapters/kube/errors.ts";
 import { Resources } from "../../adapters/kube/resources.ts";
@@ -73,7 +73,7 @@ describe("What policies need from outside the cluster, on a real API server (AWS
     const policy = { apiVersion: "policy.sigstore.dev/v1alpha1", kind: "ClusterImagePolicy", metadata: { name }, spec };
     await cluster.kubectl(
       ["apply", "--server-side", "--force-conflicts", "--field-manager=test", "-f", "-"],
-      stringify(policy),
+      dump(policy),
     );
     return await live(name);
   }

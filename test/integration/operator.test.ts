@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { expect } from "chai";
-import { parse, stringify } from "yaml";
+import { dump, load } from "js-yaml";
 import type { ConnectedKubeClient } from "../../adapters/kube/client.ts";
 import { isKubeError } from "../../adapters/kube/errors.ts";
 import { Resources } from "../../adapters/kube/resources.ts";
@@ -121,7 +121,7 @@ describe("The operator on a real API server", function () {
   async function apply(object: object): Promise<void> {
     await cluster.kubectl(
       ["apply", "--server-side", "--force-conflicts", "--field-manager=test", "-f", "-"],
-      stringify(object),
+      dump(object),
     );
   }
 
@@ -356,7 +356,7 @@ describe("The operator on a real API server", function () {
     it("makes a proxy with the operator's configuration for it, rolled by the right password", async () => {
       const name = await runBackend(upstream.address);
       const config = await live<SecretObject>(Resources.secrets, name);
-      const { proxy } = parse(Buffer.from(config?.data?.["config.yml"] ?? "", "base64").toString());
+      const { proxy } = load(Buffer.from(config?.data?.["config.yml"] ?? "", "base64").toString()) as { proxy: object };
       expect(proxy).to.include({ remoteurl: `http://${upstream.address}`, ...upstream.user });
       const gateway = await live<KubeObject & { spec: { template: { spec: { containers: { image: string }[] } } } }>(
         Resources.deployments,

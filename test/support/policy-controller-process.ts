@@ -3,7 +3,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { parseAllDocuments } from "yaml";
+import { loadAll } from "js-yaml";
 import { freePorts } from "../../hack/testcluster/controlplane.ts";
 import { moduleFolder } from "../../hack/testcluster/gomodule.ts";
 import type { ClusterHandle } from "../../hack/testcluster/handle.ts";
@@ -106,11 +106,13 @@ function listOf(items: readonly Manifest[]): string {
 function manifests(folder: string): readonly Manifest[] {
   const config = join(folder, "config");
   const files = readdirSync(config).filter((name) => /^(100|300|500|501|config-).*\.yaml$/.test(name));
-  const theirs = files.sort().flatMap((name) =>
-    parseAllDocuments(readFileSync(join(config, name), "utf8"))
-      .map((document) => document.toJS() as Manifest | null)
-      .filter((manifest) => manifest !== null),
-  );
+  const theirs = files
+    .sort()
+    .flatMap((name) =>
+      (loadAll(readFileSync(join(config, name), "utf8")) as (Manifest | null | undefined)[]).filter(
+        (manifest) => manifest !== null && manifest !== undefined,
+      ),
+    );
   const service = {
     apiVersion: "v1",
     kind: "Service",

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import fc from "fast-check";
-import { parse } from "yaml";
+import { load } from "js-yaml";
 import { readCredentials } from "../../core/cacheregistry/credentials.ts";
 import { desiredObjects, manifestKey } from "../../core/cacheregistry/desired.ts";
 import { changes, isCovered } from "../../core/cacheregistry/diff.ts";
@@ -59,22 +59,30 @@ describe("upstream addresses", () => {
   });
 });
 
+interface ProxyConfig {
+  readonly version: string;
+  readonly storage: Readonly<Record<string, object>>;
+  readonly proxy: object;
+}
+
 describe("the proxy's configuration", () => {
+  const read = (text: string) => load(text) as ProxyConfig;
+
   it("is what distribution needs to proxy, expire and never redirect", () => {
-    const config = parse(distributionConfig({ ...HUB, credentials: { username: "u", password: "p" } }, "24h"));
+    const config = read(distributionConfig({ ...HUB, credentials: { username: "u", password: "p" } }, "24h"));
     expect(config.proxy).to.deep.equal({
       remoteurl: "https://registry-1.docker.io",
       username: "u",
       password: "p",
       ttl: "24h",
     });
-    expect(config.storage.delete).to.deep.equal({ enabled: true });
-    expect(config.storage.redirect).to.deep.equal({ disable: true });
+    expect(config.storage["delete"]).to.deep.equal({ enabled: true });
+    expect(config.storage["redirect"]).to.deep.equal({ disable: true });
     expect(config.version).to.equal("0.1");
   });
 
   it("has no credentials for an anonymous upstream", () => {
-    expect(parse(distributionConfig(HUB)).proxy).to.deep.equal({ remoteurl: "https://registry-1.docker.io" });
+    expect(read(distributionConfig(HUB)).proxy).to.deep.equal({ remoteurl: "https://registry-1.docker.io" });
   });
 
   it("holds any credentials as data, never as YAML", () => {
@@ -105,7 +113,7 @@ describe("the proxy's configuration", () => {
       fc.property(nasty, nasty, (username, password) => {
         const text = distributionConfig({ ...HUB, credentials: { username, password } });
         expect(text).to.match(/^[\n\x20-\x7e]*$/);
-        const { proxy } = parse(text);
+        const { proxy } = read(text);
         expect(proxy).to.deep.equal({ remoteurl: "https://registry-1.docker.io", username, password });
       }),
       { numRuns: 50 },

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { stringify } from "yaml";
+import { dump } from "js-yaml";
 import { parseCommand } from "../../cli/cache-arguments.ts";
 import { samplesIn } from "../../cli/cache-input.ts";
 import { render } from "../../cli/cache-text.ts";
@@ -70,9 +70,9 @@ describe("what stands in a file to verify", () => {
     const one = { name: "Pod team/a", annotation };
     const none = { name: "Pod team/b", annotation: undefined };
     expect(samplesIn(JSON.stringify(object("a")))).to.deep.equal([one]);
-    expect(samplesIn(`${stringify(object("a"))}---\n${stringify(object("b", {}))}`)).to.deep.equal([one, none]);
+    expect(samplesIn(`${dump(object("a"))}---\n${dump(object("b", {}))}`)).to.deep.equal([one, none]);
     const list = { apiVersion: "v1", kind: "List", items: [object("a"), object("b", {})] };
-    expect(samplesIn(stringify(list))).to.deep.equal([one, none]);
+    expect(samplesIn(dump(list))).to.deep.equal([one, none]);
   });
 
   it("is taken for an annotation, which will not open, when it is nothing of that", () => {

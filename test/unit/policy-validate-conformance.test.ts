@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
-import { parse } from "yaml";
+import { load } from "js-yaml";
 import { validateClusterImagePolicy } from "../../core/policy/validate.ts";
 import type { IClusterImagePolicy } from "../../crds/index.ts";
 import { SAMPLES } from "../support/conformance.ts";
@@ -16,7 +16,7 @@ function files(kind: string): readonly string[] {
 function read(file: string): { policy: IClusterImagePolicy; expected: readonly string[] } {
   const text = readFileSync(file, "utf8");
   const expected = [...text.matchAll(/^# ERROR:\s*(.*)$/gm)].map(([, line = ""]) => line.trim());
-  return { policy: parse(text) as IClusterImagePolicy, expected };
+  return { policy: load(text) as IClusterImagePolicy, expected };
 }
 
 describe("policy-controller's sample policies", () => {

@@ -1,7 +1,7 @@
 // The policies of sigstore policy-controller's own tests, which are no part of this project.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { parse } from "yaml";
+import { load } from "js-yaml";
 import type { ClusterImagePolicySpec } from "../../../crds/types.ts";
 import { SAMPLES } from "../conformance.ts";
 
@@ -22,7 +22,7 @@ export function samples(): readonly Sample[] {
   return ["valid", "invalid", "e2e"].flatMap((folder) =>
     readdirSync(join(SAMPLES, folder)).map((file) => {
       const text = readFileSync(join(SAMPLES, folder, file), "utf8");
-      const { spec } = parse(text) as Pick<Sample, "spec">;
+      const { spec } = load(text) as Pick<Sample, "spec">;
       const refused = [...text.matchAll(/^# ERROR:\s*(.*)$/gm)].map(([, line = ""]) => line.trim());
       return { name: `${folder}/${file}`, spec, refused };
     }),
