@@ -1,10 +1,10 @@
 import { settingsFrom } from "../../hack/testcluster/settings.ts";
 import { toolVersion } from "../../hack/testcluster/tools.ts";
 import { startPolicyController, takenPort } from "../../test/support/policy-controller-process.ts";
-import type { Bed, Contestant } from "../contestant.ts";
+import type { Contestant } from "../contestant.ts";
 import { makeNamespace, removeNamespace } from "../namespace.ts";
+import { clusterImagePolicy } from "../policy.ts";
 
-const POLICY = "bench";
 const CRDS = ["clusterimagepolicies.policy.sigstore.dev", "trustroots.policy.sigstore.dev"];
 
 /**
@@ -24,7 +24,7 @@ export function policyController(): Contestant {
       await cluster.kubectl(["delete", "crd", ...CRDS, "--ignore-not-found"]);
       const controller = await startPolicyController(cluster, api);
       await makeNamespace(bed, { "policy.sigstore.dev/include": "true" });
-      await cluster.kubectl(["apply", "-f", "-"], JSON.stringify(policy(bed)));
+      await cluster.kubectl(["apply", "-f", "-"], JSON.stringify(clusterImagePolicy(bed)));
       return {
         pids: [controller.pid],
         async stop() {
@@ -33,14 +33,5 @@ export function policyController(): Contestant {
         },
       };
     },
-  };
-}
-
-function policy({ registry, publicKey }: Bed): object {
-  return {
-    apiVersion: "policy.sigstore.dev/v1beta1",
-    kind: "ClusterImagePolicy",
-    metadata: { name: POLICY },
-    spec: { images: [{ glob: `${registry}/**` }], authorities: [{ key: { data: publicKey } }] },
   };
 }

@@ -1,10 +1,10 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { LocalProduct } from "../../hack/local/product.ts";
-import type { Bed, Contestant } from "../contestant.ts";
+import type { Contestant } from "../contestant.ts";
 import { makeNamespace, removeNamespace } from "../namespace.ts";
+import { clusterImagePolicy, POLICY } from "../policy.ts";
 import { checkout } from "../versions.ts";
 
-const POLICY = "bench";
 const CONFIGURATION = [
   { apiVersion: "v1", kind: "Namespace", metadata: { name: "cosign-system" } },
   {
@@ -25,7 +25,7 @@ export const entrepot: Contestant = {
     for (const object of CONFIGURATION) await cluster.kubectl(["apply", "-f", "-"], JSON.stringify(object));
     const product = await LocalProduct.start(cluster);
     await makeNamespace(bed, { "policy.sigstore.dev/include": "true" });
-    await cluster.kubectl(["apply", "-f", "-"], JSON.stringify(policy(bed)));
+    await cluster.kubectl(["apply", "-f", "-"], JSON.stringify(clusterImagePolicy(bed)));
     await cluster.kubectl(["wait", "--for=condition=Ready", `cip/${POLICY}`, "--timeout=60s"]);
     return {
       get pids() {
@@ -43,15 +43,6 @@ export const entrepot: Contestant = {
     };
   },
 };
-
-function policy({ registry, publicKey }: Bed): object {
-  return {
-    apiVersion: "policy.sigstore.dev/v1beta1",
-    kind: "ClusterImagePolicy",
-    metadata: { name: POLICY },
-    spec: { images: [{ glob: `${registry}/**` }], authorities: [{ key: { data: publicKey } }] },
-  };
-}
 
 /** The webhook that `parent` started: the operator has no part in an admission. */
 function partsOf(parent: number): readonly number[] {
