@@ -1,7 +1,8 @@
 // Runs the test levels that are named (unit, integration, e2e) one after the other. The last line counts all of them.
 // The e2e level runs in the network of a cluster with a real node, which is started for it; KEEP=1 leaves that cluster up.
-import { spawnSync } from "node:child_process";
-import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, globSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Mocha, { type Test } from "mocha";
@@ -15,10 +16,14 @@ interface Count {
   readonly skipped: readonly string[];
 }
 
-/** Runs one level in this process. */
-async function runHere(level: string): Promise<Count> {
+function filesOf(level: string): readonly string[] {
   const files = globSync(`test/${level}/**/*.test.ts`, { cwd: ROOT }).sort((a, b) => (a < b ? -1 : 1));
   if (files.length === 0) throw new Error(`no test files in test/${level}`);
+  return files;
+}
+
+/** Runs these files of a level in this process. */
+async function runHere(level: string, files = filesOf(level)): Promise<Count> {
   const mocha = new Mocha({ timeout: TIMEOUT_MS[level] ?? 60_000, forbidOnly: true, reporter: "spec" });
   for (const file of files) mocha.addFile(join(ROOT, file));
   await mocha.loadFilesAsync();
@@ -38,6 +43,65 @@ async function runHere(level: string): Promise<Count> {
   return { passed, failed, skipped };
 }
 
+/** policy-controller has fixed ports: whoever wants it is in one process. */
+const ONE_OF_A_KIND = /support\/(?:policy-controller|differential\/)/;
+
+/** Files for two processes at once, each of which has a control plane of its own: most of a test's time is waiting. */
+function lanesOf(files: readonly string[]): readonly (readonly string[])[] {
+  const alone = files.filter((file) => ONE_OF_A_KIND.test(readFileSync(join(ROOT, file), "utf8")));
+  const others = files.filter((file) => !alone.includes(file));
+  return [[...alone, ...others.filter((_, at) => at % 2 === 0)], others.filter((_, at) => at % 2 === 1)];
+}
+
+/** Runs a level in two processes. The first one's output is seen as it comes, the other's when both are done. */
+async function runInLanes(level: string): Promise<Count> {
+  const directory = mkdtempSync(join(tmpdir(), "entrepot-tests-"));
+  try {
+    const ended = lanesOf(filesOf(level)).map(async (files, lane) => {
+      const [results, output] = [join(directory, `${lane}.json`), join(directory, `${lane}.log`)];
+      const log = lane === 0 ? undefined : openSync(output, "w");
+      const child = spawn(process.execPath, [import.meta.filename, "--here", results, level, ...files], {
+        cwd: ROOT,
+        stdio: ["ignore", log ?? "inherit", log ?? "inherit"],
+      });
+      await once(child, "exit");
+      if (log !== undefined) closeSync(log);
+      return { results, output: log === undefined ? undefined : output };
+    });
+    const lanes = await Promise.all(ended);
+    for (const { output } of lanes) if (output !== undefined) process.stdout.write(readFileSync(output));
+    return sum(lanes.map(({ results }) => readCount(level, results)));
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+function readCount(level: string, results: string): Count {
+  try {
+    return JSON.parse(readFileSync(results, "utf8")) as Count;
+  } catch (thrown) {
+    return { passed: 0, failed: [`${level}: it gave no results: ${String(thrown)}`], skipped: [] };
+  }
+}
+
+function sum(counts: readonly Count[]): Count {
+  return {
+    passed: counts.reduce((total, { passed }) => total + passed, 0),
+    failed: counts.flatMap(({ failed }) => failed),
+    skipped: counts.flatMap(({ skipped }) => skipped),
+  };
+}
+
+/** Integration tests that are told which cluster to use share it, one after the other. */
+function isShared(env: NodeJS.ProcessEnv): boolean {
+  return env["KUBECONFIG"] !== undefined || env["ENTREPOT_CLUSTER"] !== undefined;
+}
+
+async function runLevel(level: string): Promise<Count> {
+  if (level === "e2e") return runInCluster();
+  return level === "integration" && !isShared(process.env) ? await runInLanes(level) : await runHere(level);
+}
+
 /** Runs the e2e level inside a cluster of its own. */
 function runInCluster(): Count {
   const env = { ...process.env, ENTREPOT_CLUSTER: process.env["ENTREPOT_CLUSTER"] ?? "e2e" };
@@ -48,9 +112,7 @@ function runInCluster(): Count {
   try {
     if (cluster("up") !== 0) return { passed: 0, failed: ["e2e: ./hack/cluster up"], skipped: [] };
     cluster("exec", "--", process.execPath, import.meta.filename, "--here", results, "e2e");
-    return JSON.parse(readFileSync(results, "utf8")) as Count;
-  } catch (thrown) {
-    return { passed: 0, failed: [`e2e: it gave no results: ${String(thrown)}`], skipped: [] };
+    return readCount("e2e", results);
   } finally {
     if (process.env["KEEP"] !== "1") cluster("down");
     rmSync(directory, { recursive: true, force: true });
@@ -61,12 +123,10 @@ async function main(levels: readonly string[]): Promise<number> {
   const counts: Count[] = [];
   for (const level of levels) {
     const started = performance.now();
-    counts.push(level === "e2e" ? runInCluster() : await runHere(level));
+    counts.push(await runLevel(level));
     console.log(`${level}: ${((performance.now() - started) / 1000).toFixed(1)} s`);
   }
-  const failed = counts.flatMap((count) => count.failed);
-  const skipped = counts.flatMap((count) => count.skipped);
-  const passed = counts.reduce((sum, count) => sum + count.passed, 0);
+  const { passed, failed, skipped } = sum(counts);
   for (const test of skipped) console.log(`skipped: ${test}`);
   for (const test of failed) console.log(`failed: ${test}`);
   console.log(`${passed} passed, ${failed.length} failed, ${skipped.length} skipped`);
@@ -75,7 +135,8 @@ async function main(levels: readonly string[]): Promise<number> {
 
 const args = process.argv.slice(2);
 if (args[0] === "--here") {
-  writeFileSync(args[1] ?? "", JSON.stringify(await runHere(args[2] ?? "")));
+  const [, results = "", level = "", ...files] = args;
+  writeFileSync(results, JSON.stringify(await runHere(level, files.length > 0 ? files : filesOf(level))));
   process.exit(0);
 }
 process.exit(await main(args));

@@ -42,8 +42,8 @@ function pullIdentity(request: AdmissionRequest, kind: WorkloadKind): PullIdenti
 /** Requests on which there is nothing to decide. */
 function isExempt(request: AdmissionRequest, kind: WorkloadKind | undefined): boolean {
   if (request.operation === "DELETE" || request.operation === "CONNECT") return true;
-  const stored = request.oldObject ?? request.object; // what a user sends of it means nothing
-  if (fieldsOf(stored["metadata"])?.["deletionTimestamp"] !== undefined) return true; // it only loses finalizers now
+  // By the stored object, which only loses finalizers now: what a user sends of a deletion means nothing.
+  if (fieldsOf(request.oldObject?.["metadata"])?.["deletionTimestamp"] !== undefined) return true;
   return kind === undefined || (request.subResource !== "" && !kind.subresources.includes(request.subResource));
 }
 

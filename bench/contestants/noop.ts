@@ -57,7 +57,9 @@ async function serve(port: number, tls: { readonly key: string; readonly cert: s
     env: { PATH: process.env["PATH"], PORT: String(port), TLS_KEY: tls.key, TLS_CERT: tls.cert },
     stdio: ["ignore", "pipe", "inherit"],
   });
-  process.once("exit", () => server.kill("SIGKILL"));
+  const last = (): void => void server.kill("SIGKILL");
+  process.once("exit", last);
+  server.once("exit", () => process.off("exit", last));
   await once(server.stdout, "data");
   return server;
 }
