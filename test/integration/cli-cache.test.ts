@@ -12,6 +12,7 @@ import { LocalProduct } from "../../hack/local/product.ts";
 import { type ClusterHandle, type CommandResult, sharedCluster } from "../support/cluster.ts";
 import { Cosign, type KeyPair } from "../support/cosign.ts";
 import { eventually } from "../support/kube.ts";
+import { demandRotation } from "../support/seal-keys.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const SYSTEM = "cosign-system";
@@ -188,10 +189,12 @@ describe("kubectl entrepot cache", function () {
       const text = await published();
       return (JSON.parse(text || '{"keys":[]}') as { keys: { kid: string; d?: string }[] }).keys.map(({ kid }) => kid);
     };
-    const [first] = await kids();
-    await cluster.kubectl(["-n", SYSTEM, "annotate", "secret", "entrepot-seal-keys", "entrepot.dev/rotate=now"]);
-    await eventually("two keys are published", async () => (await kids()).length === 2);
-    expect((await kids())[1]).to.equal(first);
+    const [first, next] = await kids();
+    await demandRotation(cluster);
+    await eventually("the rotated keys are published", async () => (await kids())[0] === next);
+    expect(await kids())
+      .to.have.length(3)
+      .and.to.include(first);
     expect((await shown()).seal)
       .to.deep.include({ holds: true, kid: first })
       .and.to.have.property("retired");

@@ -7,7 +7,7 @@ import type { ConnectedKubeClient } from "../../adapters/kube/client.ts";
 import { isKubeError } from "../../adapters/kube/errors.ts";
 import { Resources } from "../../adapters/kube/resources.ts";
 import type { KubeObject, Resource } from "../../adapters/kube/types.ts";
-import { NEXT_KEY_LEAD_SECONDS, parseKeyring } from "../../core/cache/keyring.ts";
+import { parseKeyring } from "../../core/cache/keyring.ts";
 import { backendName, gatewayName } from "../../core/cacheregistry/names.ts";
 import { findCondition } from "../../core/conditions.ts";
 import { canonicalJson } from "../../core/json.ts";
@@ -24,6 +24,7 @@ import { removeWebhooks } from "../../hack/local/product.ts";
 import type { SecretObject } from "../../operator/resources.ts";
 import { type ClusterHandle, type ExtraRegistry, sharedCluster } from "../support/cluster.ts";
 import { adminClient, eventually } from "../support/kube.ts";
+import { demandRotation } from "../support/seal-keys.ts";
 import { freePort } from "./gateway-harness.ts";
 import {
   FakeKubelet,
@@ -296,11 +297,7 @@ describe("The operator on a real API server", function () {
           : { keyring: parseKeyring(Buffer.from(text, "base64").toString()), found };
       };
       const before = await eventually("the keys exist", read);
-      const known = before.keyring.keys.map((key) => ({ ...key, iat: key.iat - NEXT_KEY_LEAD_SECONDS }));
-      const text = Buffer.from(JSON.stringify({ keys: known })).toString("base64");
-      const patch = JSON.stringify({ data: { "jwks.json": text } });
-      await cluster.kubectl(["-n", NAMESPACE, "patch", "secret", "entrepot-seal-keys", "--type=merge", "-p", patch]);
-      await cluster.kubectl(["-n", NAMESPACE, "annotate", "secret", "entrepot-seal-keys", "entrepot.dev/rotate=now"]);
+      await demandRotation(cluster);
       const after = await eventually("the keys are rotated", async () => {
         const now = await read();
         return now !== undefined &&

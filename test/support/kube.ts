@@ -14,6 +14,8 @@ export async function adminClient(cluster: ClusterHandle, options: ClientOptions
 export async function freshNamespace(client: ConnectedKubeClient, prefix: string): Promise<string> {
   const name = `${prefix}-${randomBytes(4).toString("hex")}`;
   await client.create(Resources.namespaces, { apiVersion: "v1", kind: "Namespace", metadata: { name } });
+  const account = () => client.get(Resources.serviceAccounts, "default", { namespace: name }).catch(() => undefined);
+  await eventually(`the ServiceAccount of ${name}, without which no Pod is made`, account);
   return name;
 }
 
