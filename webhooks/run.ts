@@ -21,7 +21,6 @@ import { createAdmission } from "./admission.ts";
 import { readWebhookConfig } from "./config.ts";
 import { Memory } from "./memory.ts";
 import { WebhookMetrics } from "./metrics.ts";
-import { rehearse } from "./rehearsal.ts";
 import { TlsServer, tlsPair } from "./serve.ts";
 import { admissionHandler } from "./server.ts";
 import { CERTIFICATE_SECRET, World } from "./world.ts";
@@ -34,15 +33,6 @@ async function warm(engine: ClosablePolicyEngine, log: Log): Promise<void> {
     log.error("policy engine not loaded: policies in CUE, Rego and CEL refuse until it is", {
       error: messageOf(thrown),
     });
-  }
-}
-
-/** A slow beginning is no reason not to begin. */
-async function rehearsed(log: Log): Promise<void> {
-  try {
-    log.info("rehearsed", { rounds: await rehearse(systemClock) });
-  } catch (thrown) {
-    log.warn("not rehearsed: the first admissions will take longer", { error: messageOf(thrown) });
   }
 }
 
@@ -85,9 +75,7 @@ export async function run(env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<
     log,
   });
 
-  let warmedUp = false;
   const ready = new Map<string, Check>([
-    ["rehearsal", () => (warmedUp ? undefined : "it has just started")],
     ["world", () => world.missing()],
     [
       "certificate",
@@ -102,8 +90,6 @@ export async function run(env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<
   const status = await startStatusServer({ port: config.statusPort, registry: telemetry, log, ready, pages });
   const informing = world.run(stop.signal);
   log.info("webhook started", { namespace, statusPort: status.port });
-  await rehearsed(log);
-  warmedUp = true;
 
   await aborted(signal);
   log.info("webhook draining", { drainMs: config.drainMs });
