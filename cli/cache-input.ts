@@ -1,6 +1,5 @@
 import { loadAll } from "js-yaml";
-import { stringMap } from "../core/admission/request.ts";
-import { CACHE_ANNOTATION } from "../core/cache/record.ts";
+import { cacheAnnotation } from "../core/admission/request.ts";
 import { printable } from "../core/cache/view.ts";
 import { type Fields, fieldsOf, stringField } from "../core/json.ts";
 
@@ -23,11 +22,6 @@ export function nameOf(object: Fields): string {
   return printable(`${stringField(object, "kind") ?? "object"} ${path}`);
 }
 
-/** The sealed annotation of an object. */
-export function annotationOf(object: Fields): string | undefined {
-  return stringMap(fieldsOf(object["metadata"])?.["annotations"])[CACHE_ANNOTATION];
-}
-
 function objectsIn(value: unknown): readonly Fields[] {
   const object = fieldsOf(value);
   if (object === undefined || stringField(object, "kind") === undefined) return [];
@@ -45,12 +39,12 @@ function documentsIn(text: string): readonly unknown[] {
 
 /**
  * What stands in `text`: a bare annotation, or objects in YAML or JSON, alone, in several documents or in Lists. What is no object is
- * taken for an annotation, which then does not open. Throws when objects cannot be read.
+ * taken for an annotation, which then does not open. Throws when there are too many.
  */
 export function samplesIn(text: string): readonly Sample[] {
   if (BARE.test(text)) return [{ name: "annotation", annotation: text }];
   const objects = documentsIn(text).flatMap(objectsIn);
   if (objects.length === 0) return [{ name: "annotation", annotation: text }];
   if (objects.length > OBJECT_LIMIT) throw new Error(`more than ${OBJECT_LIMIT} objects: verify them in portions`);
-  return objects.map((object) => ({ name: nameOf(object), annotation: annotationOf(object) }));
+  return objects.map((object) => ({ name: nameOf(object), annotation: cacheAnnotation(object["metadata"]) }));
 }

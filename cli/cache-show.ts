@@ -2,6 +2,7 @@ import { isKubeError, type KubeError } from "../adapters/kube/errors.ts";
 import { apiVersionOf, Resources, resourceOf } from "../adapters/kube/resources.ts";
 import type { KubeClient, KubeObject, Resource } from "../adapters/kube/types.ts";
 import { readConfig } from "../core/admission/config.ts";
+import { cacheAnnotation } from "../core/admission/request.ts";
 import type { WorkloadKind } from "../core/admission/workload.ts";
 import { inspectSeal, type LivePolicies, type Present } from "../core/cache/inspect.ts";
 import type { Keyring } from "../core/cache/keyring.ts";
@@ -11,7 +12,7 @@ import { printable, viewOf } from "../core/cache/view.ts";
 import type { Fields } from "../core/json.ts";
 import { policyCacheTtl } from "../core/policy/cache-ttl.ts";
 import { CLUSTER_IMAGE_POLICIES } from "../crds/index.ts";
-import { annotationOf, nameOf } from "./cache-input.ts";
+import { nameOf } from "./cache-input.ts";
 import type { Report } from "./cache-text.ts";
 import { CONFIG_MAP, configMapData } from "./settings.ts";
 
@@ -98,7 +99,7 @@ const NO_RECORDS =
 export async function showCache(client: Client, request: ShowRequest): Promise<Report> {
   const { workload, name, namespace, systemNamespace } = request;
   const object = await client.get<KubeObject & Fields>(resourceFor(workload), name, { namespace });
-  const annotation = annotationOf(object);
+  const annotation = cacheAnnotation(object["metadata"]);
   if (annotation === undefined) return { object: nameOf(object), notes: [NO_RECORDS] };
   const notes: string[] = [];
   const [keys, present] = await Promise.all([

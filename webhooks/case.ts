@@ -1,10 +1,16 @@
 import type { Log } from "../adapters/telemetry/log.ts";
 import type { AdmissionConfig } from "../core/admission/config.ts";
-import { type AdmissionRequest, controllerOwner, type OwnerRef, stringMap } from "../core/admission/request.ts";
+import {
+  type AdmissionRequest,
+  cacheAnnotation,
+  controllerOwner,
+  type OwnerRef,
+  stringMap,
+} from "../core/admission/request.ts";
 import { type CacheContext, isCurrent } from "../core/cache/freshness.ts";
-import { CACHE_ANNOTATION, contentsKey, type SealedRecords } from "../core/cache/record.ts";
+import { contentsKey, type SealedRecords } from "../core/cache/record.ts";
 import type { RefusalReason, Sealer } from "../core/cache/seal.ts";
-import { type Fields, fieldsOf } from "../core/json.ts";
+import { fieldsOf } from "../core/json.ts";
 import type { CompiledPolicy, Keychain } from "../core/policy/types.ts";
 import { joinKeychains } from "../core/registry/keychain.ts";
 import type { Memory } from "./memory.ts";
@@ -110,8 +116,8 @@ export class Case {
       cacheTtlSeconds: snapshot.config.cacheTtlSeconds,
     };
     this.owner = controllerOwner(metadata);
-    this.annotation = annotationOf(request.object);
-    this.previous = annotationOf(request.oldObject);
+    this.annotation = cacheAnnotation(metadata);
+    this.previous = cacheAnnotation(request.oldObject?.["metadata"]);
     this.#tools = tools;
   }
 
@@ -187,8 +193,4 @@ export class Case {
     });
     return undefined;
   }
-}
-
-function annotationOf(object: Fields | undefined): string | undefined {
-  return stringMap(fieldsOf(object?.["metadata"])?.["annotations"])[CACHE_ANNOTATION];
 }

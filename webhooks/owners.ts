@@ -1,9 +1,8 @@
 import type { KubeClient, Resource } from "../adapters/kube/types.ts";
 import { Shared } from "../adapters/shared.ts";
 import type { Log } from "../adapters/telemetry/log.ts";
-import { controllerOwner, type OwnerRef, stringMap } from "../core/admission/request.ts";
+import { cacheAnnotation, controllerOwner, type OwnerRef } from "../core/admission/request.ts";
 import { workloadKind } from "../core/admission/workload.ts";
-import { CACHE_ANNOTATION } from "../core/cache/record.ts";
 import { messageOf } from "../core/errors.ts";
 import { fieldsOf } from "../core/json.ts";
 import type { Memory, OwnerFacts } from "./memory.ts";
@@ -23,7 +22,7 @@ function resourceOf(owner: OwnerRef): Resource | undefined {
 /** What stands on an object that others may inherit from. */
 export function ownerFacts(metadata: unknown): OwnerFacts {
   const fields = fieldsOf(metadata);
-  const annotation = stringMap(fields?.["annotations"])[CACHE_ANNOTATION];
+  const annotation = cacheAnnotation(metadata);
   const next = controllerOwner(fields);
   return { ...(annotation !== undefined && { annotation }), ...(next !== undefined && { next }) };
 }

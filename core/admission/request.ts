@@ -1,3 +1,4 @@
+import { CACHE_ANNOTATION } from "../cache/record.ts";
 import { DomainError } from "../errors.ts";
 import { type Fields, fieldsOf } from "../json.ts";
 
@@ -38,6 +39,11 @@ export function stringMap(value: unknown): Readonly<Record<string, string>> {
     (entry): entry is [string, string] => typeof entry[1] === "string",
   );
   return Object.fromEntries(entries);
+}
+
+/** The sealed annotation in an object's metadata, if it has one. Anybody can write it: it proves nothing until it opens. */
+export function cacheAnnotation(metadata: unknown): string | undefined {
+  return stringMap(fieldsOf(metadata)?.["annotations"])[CACHE_ANNOTATION];
 }
 
 /** Reads an AdmissionReview. Throws `REVIEW_INVALID`; the caller answers with an error, never with an allow. */

@@ -152,6 +152,7 @@ function promoted(alive: readonly SealKey[], next: SealKey, now: Date, makeKey: 
   const retired = others.map((key) => (key.retired === undefined ? { ...key, retired: seconds } : key));
   return withNext([{ ...active, iat: seconds }, ...retired], now, makeKey);
 }
+
 /** When `rotateKeyring` next has something to do, in seconds since the epoch. */
 export function nextChange(keyring: Keyring, rule: RotationRule): number {
   const dropped = Math.min(...keyring.keys.map((key) => outlived(key, rule)));

@@ -1,3 +1,4 @@
+import { canonicalJson } from "../json.ts";
 import type { WebhookConfiguration } from "./desired.ts";
 
 interface LiveConfiguration {
@@ -8,16 +9,6 @@ interface LiveConfiguration {
   readonly webhooks?: unknown;
 }
 
-function ordered(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(ordered);
-  if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value)
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([key, item]) => [key, ordered(item)]),
-  );
-}
-
 /**
  * Whether a live configuration differs from what it should be. Exact on purpose, unlike server-side apply: a field that someone
  * adds (a match condition, an `objectSelector`) can open the door as wide as a changed one.
@@ -25,7 +16,7 @@ function ordered(value: unknown): unknown {
 export function hasDrifted(wanted: WebhookConfiguration, live: LiveConfiguration): boolean {
   const labels = live.metadata.labels ?? {};
   return (
-    JSON.stringify(ordered(wanted.webhooks)) !== JSON.stringify(ordered(live.webhooks)) ||
+    canonicalJson(wanted.webhooks) !== canonicalJson(live.webhooks) ||
     !Object.entries(wanted.metadata.labels).every(([key, value]) => labels[key] === value) ||
     !wanted.metadata.ownerReferences.every(({ uid }) =>
       live.metadata.ownerReferences?.some((owner) => owner.uid === uid),

@@ -7,6 +7,7 @@ import { activeKey, type Keyring, NEXT_KEY_LEAD_SECONDS, newSealKey, parseKeyrin
 import { claimedKeyId } from "../../core/cache/seal.ts";
 import { ApiServer } from "../support/api-server.ts";
 import { eventually } from "../support/kube.ts";
+import { aged } from "../support/seal-keys.ts";
 import { TcpDoor } from "../support/tcp-door.ts";
 import { counter, Inheritance, sealOf } from "./inheritance-harness.ts";
 import { type Item, ownedBy, workload } from "./inheritance-objects.ts";
@@ -64,9 +65,6 @@ describe("the rotation of the seal keys, with two replicas", () => {
   }
 
   /** As the ring will be `seconds` from now. */
-  const aged = ({ keys }: Keyring, seconds: number): Keyring => ({
-    keys: keys.map((key) => ({ ...key, iat: key.iat - seconds })),
-  });
   const active = async () => activeKey(await ring()).kid;
   const rotatedFrom = (kid: string) => eventually("a rotation", async () => (await active()) !== kid);
   const kidOf = (object: unknown) => claimedKeyId(sealOf(object as Item) ?? "") ?? "none";

@@ -12,11 +12,15 @@ async function sealKeys(cluster: Pick<ClusterHandle, "kubectl">): Promise<Keyrin
   return text === "" ? undefined : parseKeyring(Buffer.from(text, "base64").toString("utf8"));
 }
 
+/** The same keys, `seconds` older. */
+export function aged({ keys }: Keyring, seconds: number): Keyring {
+  return { keys: keys.map((key) => ({ ...key, iat: key.iat - seconds })) };
+}
+
 /** Asks the operator for a rotation, with a next key that has been known for long enough. */
 export async function demandRotation(cluster: Pick<ClusterHandle, "kubectl">): Promise<void> {
-  const keyring = await sealKeys(cluster);
-  const keys = (keyring?.keys ?? []).map((key) => ({ ...key, iat: key.iat - NEXT_KEY_LEAD_SECONDS }));
-  const data = { "jwks.json": Buffer.from(JSON.stringify({ keys })).toString("base64") };
+  const keyring = aged((await sealKeys(cluster)) ?? { keys: [] }, NEXT_KEY_LEAD_SECONDS);
+  const data = { "jwks.json": Buffer.from(JSON.stringify(keyring)).toString("base64") };
   const patch = JSON.stringify({ data, metadata: { annotations: { "entrepot.dev/rotate": "now" } } });
   await cluster.kubectl(["-n", SYSTEM, "patch", "secret", SECRET, "--type=merge", "-p", patch]);
 }

@@ -1,3 +1,4 @@
+import { createPrivateKey, sign } from "node:crypto";
 import { expect } from "chai";
 import fc from "fast-check";
 import { FlattenedSign, flattenedVerify, importJWK } from "jose";
@@ -114,6 +115,20 @@ describe("the seal", () => {
       expect(refusal(annotation.replace(/signature: [\w-]+/, `signature: ${encoded}`))).to.not.equal("opened");
     });
   }
+
+  it("refuses a header of ours that has more for a reader to understand, though its signature is right", () => {
+    const text = writeRecords(RECORDS);
+    const { kty, crv, x, d = "" } = key;
+    const privateKey = createPrivateKey({ key: { kty, crv, x, d }, format: "jwk" });
+    const signed = (crit: readonly string[]) => {
+      const fields = { alg: "EdDSA", b64: false, crit, kid: key.kid, typ: "entrepot-cache+jws" };
+      const header = Buffer.from(JSON.stringify(fields)).toString("base64url");
+      const signature = sign(null, Buffer.from(`${header}.${text}`), privateKey).toString("base64url");
+      return `${text}signature: ${header}..${signature}\n`;
+    };
+    expect(refusal(signed(["b64"]))).to.equal("opened");
+    for (const crit of [[], ["exp"], ["b64", "exp"]]) expect(refusal(signed(crit))).to.equal("header");
+  });
 
   it("looks at nothing that is too large", () => {
     expect(refusal("x".repeat(SEALED_LIMIT + 1))).to.equal("too-large");
