@@ -12,6 +12,7 @@ const TIMEOUT_MS: Readonly<Record<string, number>> = { unit: 10_000, integration
 
 interface Count {
   readonly passed: number;
+  /** A line each, with the reason: what is left of a long run is often its last lines. */
   readonly failed: readonly string[];
   readonly skipped: readonly string[];
 }
@@ -20,6 +21,10 @@ function filesOf(level: string): readonly string[] {
   const files = globSync(`test/${level}/**/*.test.ts`, { cwd: ROOT }).sort((a, b) => (a < b ? -1 : 1));
   if (files.length === 0) throw new Error(`no test files in test/${level}`);
   return files;
+}
+
+function inLine(error: unknown): string {
+  return String(error).replace(/\s+/g, " ").slice(0, 1_000);
 }
 
 /** Runs these files of a level in this process. */
@@ -37,7 +42,7 @@ async function runHere(level: string, files = filesOf(level)): Promise<Count> {
       .on("pass", () => {
         passed += 1;
       })
-      .on("fail", (test: Test) => failed.push(name(test)))
+      .on("fail", (test: Test, error: unknown) => failed.push(`${name(test)}: ${inLine(error)}`))
       .on("pending", (test: Test) => skipped.push(name(test)));
   });
   return { passed, failed, skipped };

@@ -392,15 +392,12 @@ describe("The operator on a real API server", function () {
       await registrySays(REGISTRY, "True Ready");
       const table = await cluster.kubectl(["get", "cacherules", "a"]);
       expect(table).to.match(/a\s+operator-test\s+\S+\s+app\s+True\s+Ready\s+operator-test\.example:5000\/app/);
-      const events = await cluster.kubectl([
-        "get",
-        "events",
-        "-n",
-        "default",
-        "--field-selector",
-        "involvedObject.name=a",
-      ]);
-      expect(events).to.contain("Ready");
+      const event = ["events", "-n", "default", "--field-selector", "involvedObject.name=a,reason=Ready"];
+      // Recorded beside the status, not before it.
+      await eventually(
+        "the Event is there",
+        async () => (await cluster.kubectl(["get", ...event, "-o", "name"])) !== "",
+      );
     });
 
     it("writes nothing at rest, however often it looks", async () => {
