@@ -38,7 +38,7 @@ export const PROVIDERS = [
   "inCluster",
   "azure",
   "ecr",
-  "garepo",
+  "artifactRegistry",
   "harbor",
   "zot",
   "distribution",

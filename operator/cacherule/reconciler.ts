@@ -81,7 +81,8 @@ async function observe(
 ) {
   const { verdict, provider, registry } = judged;
   if (!verdict.accepted || provider === undefined || registry === undefined || rule.spec.suspend === true) return {};
-  const request = { rule, registry, host: verdict.mapping.source.host };
+  const { mapping } = verdict;
+  const request = { rule, registry, mapping, host: mapping.source.host };
   const [observation, upstream] = await Promise.all([
     provider.observe(request, signal),
     upstreamState(registry, request.host, dependencies),

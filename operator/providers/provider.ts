@@ -1,3 +1,8 @@
+import type { Clock } from "../../adapters/clock.ts";
+import type { KubeClient } from "../../adapters/kube/types.ts";
+import type { Log } from "../../adapters/telemetry/log.ts";
+import type { RuleMapping } from "../../core/cacherule/mapping.ts";
+import type { RemoteRule } from "../../core/product/step.ts";
 import {
   type CacheRegistryObject,
   type CacheRegistrySpec,
@@ -5,12 +10,16 @@ import {
   PROVIDERS,
   type Provider,
   type Reason,
+  type Upstream,
+  type UpstreamStatus,
 } from "../../crds/index.ts";
+import type { Objects, SecretObject } from "../resources.ts";
 
 /** A rule that is accepted, with the registry that is to serve it. */
 export interface RuleRequest {
   readonly rule: CacheRuleObject;
   readonly registry: CacheRegistryObject;
+  readonly mapping: RuleMapping;
   /** The upstream's host as `normaliseHost` spells it. */
   readonly host: string;
 }
@@ -23,6 +32,91 @@ export interface Pending {
 }
 
 export type Progress = { readonly done: true } | Pending;
+
+/** Why a product can't serve a rule as it is written; for the condition Accepted. */
+export interface Refusal {
+  readonly reason: Extract<Reason, "UnsupportedShape" | "UnsupportedUpstream" | "InvalidSpec">;
+  readonly message: string;
+}
+
+/** What a product says of the credentials for a rule's upstream. */
+export interface CredentialsHealth {
+  readonly status: "True" | "False" | "Unknown";
+  /** For people; with `False` it says what to do. */
+  readonly message: string;
+}
+
+/** What was made in a product for a registry as a whole, and how its upstreams are. */
+export interface RegistryOutcome {
+  readonly ready: Progress;
+  /** One for each upstream that was asked for; hosts as people write them (`shownHost`). */
+  readonly upstreams: readonly UpstreamStatus[];
+  /** Of all upstreams together; absent when all are read anonymously. */
+  readonly credentials?: CredentialsHealth;
+}
+
+/** An upstream that accepted rules use, or that the registry's spec lists. */
+export interface WantedUpstream {
+  /** As `normaliseHost` spells it. */
+  readonly host: string;
+  /** Its entry in `spec.upstreams`, if it has one. */
+  readonly entry?: Upstream;
+  /** Whether an accepted rule uses it. */
+  readonly used: boolean;
+}
+
+/** What a registry product works with beside what it is asked. */
+export interface ProductContext {
+  /** The system namespace, where the Secrets and ConfigMaps that a CacheRegistry names are. */
+  readonly namespace: string;
+  /** By `namespace/name`. */
+  readonly secrets: Pick<Objects<SecretObject>, "get">;
+  readonly client: Pick<KubeClient, "get">;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/**
+ * A registry product with a management API of its own: Azure Container Registry, Amazon ECR, Artifact Registry, Harbor. One file
+ * each. Everything here may be repeated, and is: nothing that a method needs to know is kept only in memory. What differs between
+ * declared and found is worked out by pure functions in `core/product/`. Failures are thrown as `ProductError`s.
+ */
+export interface RegistryProduct {
+  readonly name: Provider;
+  /** The most rules of one registry; the product's own limit. */
+  readonly limit?: number;
+  /** What stands before the target in the names of cached images: a host, and a path where the product's names have one. */
+  pullHost(registry: CacheRegistryObject): string;
+  /** The registry in the product, in one spelling: two CacheRegistries with the same one are duplicates. */
+  identity(registry: CacheRegistryObject): string;
+  /** Whether the product can serve the rule. Pure. */
+  judge(request: RuleRequest): Refusal | undefined;
+  /** The id that the rule has in the product, whether it is there or not. Pure. */
+  remoteId(request: RuleRequest): string;
+
+  /** Makes what rules of these upstreams share (credential sets, registry endpoints), and checks that signing in works. */
+  prepare(
+    registry: CacheRegistryObject,
+    upstreams: readonly WantedUpstream[],
+    signal: AbortSignal,
+  ): Promise<RegistryOutcome>;
+  /** Takes away what `prepare` made. Its rules are gone by then. */
+  withdraw(registry: CacheRegistryObject, signal: AbortSignal): Promise<Progress>;
+
+  /** The rule of `remoteId` as it is now, compared with what is declared; undefined when there is none. */
+  observe(request: RuleRequest, signal: AbortSignal): Promise<RemoteRule | undefined>;
+  /** Makes the rule. It must not overwrite one that appeared meanwhile as far as the product can prevent it. It may return before the rule is usable. */
+  create(request: RuleRequest, signal: AbortSignal): Promise<void>;
+  /** Corrects what `found` differs in. Called only when all of it is correctable and the rule is ours. */
+  update(request: RuleRequest, found: RemoteRule, signal: AbortSignal): Promise<void>;
+  /**
+   * Takes the rule away. `images` says whether cached images may go with it; if not and they would, it changes nothing and says so with
+   * the reason `LeftBehind`.
+   */
+  remove(request: RuleRequest, found: RemoteRule, images: boolean, signal: AbortSignal): Promise<Progress>;
+  /** What the product says of the credentials that this rule needs, where it tells for a single rule; for others see `prepare`. */
+  credentials?(request: RuleRequest, signal: AbortSignal): Promise<CredentialsHealth | undefined>;
+}
 
 /** What the registry's product has of a rule now. */
 export interface RuleObservation {

@@ -61,8 +61,8 @@ const azure = (more: object = {}) => ({
 const ecr = (more: object = {}) => ({
   ecr: { region: "eu-central-1", accountId: "111122223333", auth: { serviceAccount: {} }, ...more },
 });
-const garepo = (more: object = {}) => ({
-  garepo: { project: "example-project", location: "europe-west3", auth: { workloadIdentity: {} }, ...more },
+const artifactRegistry = (more: object = {}) => ({
+  artifactRegistry: { project: "example-project", location: "europe-west3", auth: { workloadIdentity: {} }, ...more },
 });
 const harbor = (more: object = {}) => ({ harbor: { url: "https://harbor.example.com", auth: SECRET, ...more } });
 const own = {
@@ -143,7 +143,10 @@ export const VALID_OBJECTS: readonly ValidObject[] = [
       ],
     }),
   },
-  { name: "Google", object: registry({ ...garepo(), upstreams: [{ host: "docker.io", credentials: VERSION }] }) },
+  {
+    name: "Google",
+    object: registry({ ...artifactRegistry(), upstreams: [{ host: "docker.io", credentials: VERSION }] }),
+  },
   {
     name: "Harbor",
     object: registry({
@@ -175,11 +178,11 @@ const BOTH_STARS = "end both source and target with /* (the target may be * alon
 const DIGEST = `sha256:${"a".repeat(64)}`;
 const REFRESH = "not an interval: write a duration of at least 1m, e.g. 30m, 6h or 24h";
 const DRIFT = "not an interval: write a duration of at least 10s, e.g. 30s, 10m or 1h";
-const PROVIDER = "set exactly one provider: inCluster, azure, ecr, garepo, harbor, zot or distribution";
+const PROVIDER = "set exactly one provider: inCluster, azure, ecr, artifactRegistry, harbor, zot or distribution";
 const CLOUD_TLS =
   "plainHTTP and caBundle need a registry that can be told so: inCluster, harbor, zot or distribution; a cloud registry trusts public certificates only";
 const CLOUD_SECRET =
-  "credentials.secretRef is for inCluster, harbor, zot and distribution: a cloud registry reads credentials from its own vault (azure: keyVault or credentialSetName; ecr: secretsManagerArn or roleArn; garepo: secretManagerVersion)";
+  "credentials.secretRef is for inCluster, harbor, zot and distribution: a cloud registry reads credentials from its own vault (azure: keyVault or credentialSetName; ecr: secretsManagerArn or roleArn; artifactRegistry: secretManagerVersion)";
 const ONE_CREDENTIAL =
   "set exactly one form of credentials: secretRef, keyVault, credentialSetName, secretsManagerArn, roleArn or secretManagerVersion";
 
@@ -336,7 +339,7 @@ const BAD_REGISTRIES: readonly InvalidObject[] = [
     says: ONE_CREDENTIAL,
   },
   { name: "plain HTTP on Azure", object: upstream({ plainHTTP: true }, azure()), says: CLOUD_TLS },
-  { name: "a bundle on Google", object: upstream({ caBundle: PEM }, garepo()), says: CLOUD_TLS },
+  { name: "a bundle on Google", object: upstream({ caBundle: PEM }, artifactRegistry()), says: CLOUD_TLS },
   { name: "a Secret on Amazon", object: upstream({ credentials: SECRET }, ecr()), says: CLOUD_SECRET },
   {
     name: "Azure's vault in the cluster",
@@ -345,13 +348,13 @@ const BAD_REGISTRIES: readonly InvalidObject[] = [
   },
   {
     name: "Amazon's secret on Google",
-    object: upstream({ credentials: { secretsManagerArn: ARN } }, garepo()),
+    object: upstream({ credentials: { secretsManagerArn: ARN } }, artifactRegistry()),
     says: "credentials.secretsManagerArn and credentials.roleArn are for ecr",
   },
   {
     name: "Google's secret on Harbor",
     object: upstream({ credentials: VERSION }, harbor()),
-    says: "credentials.secretManagerVersion is for garepo",
+    says: "credentials.secretManagerVersion is for artifactRegistry",
   },
   {
     name: "a secret that ECR does not read",
@@ -373,7 +376,7 @@ const BAD_REGISTRIES: readonly InvalidObject[] = [
   },
   {
     name: "Google with two ways in",
-    object: registry(garepo({ auth: { workloadIdentity: {}, ...SECRET } })),
+    object: registry(artifactRegistry({ auth: { workloadIdentity: {}, ...SECRET } })),
     says: "set exactly one way to sign in: workloadIdentity or secretRef",
   },
   {

@@ -71,11 +71,235 @@ export interface ICacheRegistry {
            */
           "sizeLimit"?: string;
         };
+        /**
+         * A bucket of Amazon S3, or of a service that speaks its protocol. Cached content outlives Pods and is shared by them.
+         */
+        "s3"?: {
+          /**
+           * The bucket's name.
+           */
+          "bucket": string;
+          /**
+           * The region, e.g. eu-central-1; what a compatible service calls it, or us-east-1.
+           */
+          "region": string;
+          /**
+           * The URL of a service that is not Amazon's, e.g. https://minio.example.com:9000. Absent, Amazon's.
+           */
+          "endpoint"?: string;
+          /**
+           * Put the bucket into the path instead of the host's name, as most services that are not Amazon's want it. Default false.
+           */
+          "forcePathStyle"?: boolean;
+          /**
+           * The folder in it; below it each upstream has one of its own. Absent, the root.
+           */
+          "rootDirectory"?: string;
+          /**
+           * A Secret in the system namespace with the keys accessKeyId and secretAccessKey. Absent, the identity of the proxies' ServiceAccount.
+           */
+          "secretRef"?: {
+            /**
+             * The name of the Secret, in the system namespace.
+             */
+            "name": string;
+          };
+        };
+        /**
+         * A container of Azure Blob Storage. Cached content outlives Pods and is shared by them.
+         */
+        "azure"?: {
+          /**
+           * The storage account's name.
+           */
+          "accountName": string;
+          /**
+           * The container's name.
+           */
+          "container": string;
+          /**
+           * The domain of the service. Default core.windows.net.
+           */
+          "realm"?: string;
+          /**
+           * The folder in it; below it each upstream has one of its own. Absent, the root.
+           */
+          "rootDirectory"?: string;
+          /**
+           * A Secret in the system namespace with the key accountKey. Absent, the identity of the proxies' ServiceAccount.
+           */
+          "secretRef"?: {
+            /**
+             * The name of the Secret, in the system namespace.
+             */
+            "name": string;
+          };
+        };
+        /**
+         * A bucket of Google Cloud Storage. Cached content outlives Pods and is shared by them.
+         */
+        "gcs"?: {
+          /**
+           * The bucket's name.
+           */
+          "bucket": string;
+          /**
+           * The folder in it; below it each upstream has one of its own. Absent, the root.
+           */
+          "rootDirectory"?: string;
+          /**
+           * A Secret in the system namespace with a service account key under key.json. Absent, the identity of the proxies' ServiceAccount.
+           */
+          "secretRef"?: {
+            /**
+             * The name of the Secret, in the system namespace.
+             */
+            "name": string;
+          };
+        };
       };
       /**
        * How long content stays in the cache after it was fetched, e.g. 168h. 0s keeps it for ever. Default 168h.
        */
       "ttl"?: string;
+      /**
+       * What each Pod asks for and may use. Absent, what suits a small site.
+       */
+      "resources"?: {
+        /**
+         * What the scheduler reserves, e.g. cpu 100m, memory 256Mi.
+         */
+        "requests"?: {
+          /**
+           * An amount of CPU, e.g. 500m or 2.
+           */
+          "cpu"?: string;
+          /**
+           * An amount of memory, e.g. 256Mi.
+           */
+          "memory"?: string;
+        };
+        /**
+         * What a Pod may not go beyond.
+         */
+        "limits"?: {
+          /**
+           * An amount of CPU, e.g. 500m or 2.
+           */
+          "cpu"?: string;
+          /**
+           * An amount of memory, e.g. 256Mi.
+           */
+          "memory"?: string;
+        };
+      };
+      /**
+       * The CNCF distributions behind the gateway, one Deployment for each upstream host.
+       */
+      "proxy"?: {
+        /**
+         * How many Pods for each upstream. More than one need storage that they can share. Default 1.
+         */
+        "replicas"?: number;
+        /**
+         * What each Pod asks for and may use. Absent, what suits a small site.
+         */
+        "resources"?: {
+          /**
+           * What the scheduler reserves, e.g. cpu 100m, memory 256Mi.
+           */
+          "requests"?: {
+            /**
+             * An amount of CPU, e.g. 500m or 2.
+             */
+            "cpu"?: string;
+            /**
+             * An amount of memory, e.g. 256Mi.
+             */
+            "memory"?: string;
+          };
+          /**
+           * What a Pod may not go beyond.
+           */
+          "limits"?: {
+            /**
+             * An amount of CPU, e.g. 500m or 2.
+             */
+            "cpu"?: string;
+            /**
+             * An amount of memory, e.g. 256Mi.
+             */
+            "memory"?: string;
+          };
+        };
+        /**
+         * The ServiceAccount, in the system namespace, as which the proxies run where their storage is read with its cloud identity. It needs no right in the cluster, and its token is mounted only for that. Absent, the namespace's default without a token.
+         */
+        "serviceAccountName"?: string;
+      };
+      /**
+       * Serve to whoever reaches the cache what an upstream shows only to our credentials. Default false: such content is asked for with credentials, see clients.
+       */
+      "anonymous"?: boolean;
+      /**
+       * Who may pull what an upstream shows only to our credentials. Absent, and without anonymous, nobody may.
+       */
+      "clients"?: {
+        /**
+         * Secrets in the system namespace of type kubernetes.io/basic-auth, each a user name and a password that clients may show.
+         */
+        "secretRefs"?: Array<{
+          /**
+           * The name of the Secret, in the system namespace.
+           */
+          "name": string;
+        }>;
+        /**
+         * Tokens of ServiceAccounts of this cluster, as the password (with any user name) or as a bearer token; the API server checks them.
+         */
+        "serviceAccounts"?: {
+          /**
+           * The audience that tokens must be made for. Default entrepot-cache.
+           */
+          "audience"?: string;
+          /**
+           * The namespaces whose ServiceAccounts may pull. Absent, all.
+           */
+          "namespaces"?: Array<string>;
+        };
+      };
+      /**
+       * Serve over TLS. Absent, plain HTTP, which container runtimes take from localhost alone.
+       */
+      "tls"?: {
+        /**
+         * A Secret in the system namespace of type kubernetes.io/tls. A new certificate is taken up without a restart.
+         */
+        "secretRef"?: {
+          /**
+           * The name of the Secret, in the system namespace.
+           */
+          "name": string;
+        };
+        /**
+         * A certificate that Entrepot makes and renews, with a certificate authority of its own whose certificate is in ConfigMap <registry>-gateway-ca of the system namespace.
+         */
+        "selfSigned"?: {
+        };
+      };
+      /**
+       * What one client (one address) may ask for. Absent, nothing is limited.
+       */
+      "limits"?: {
+        /**
+         * Requests each second, on average; ten times as many in a burst. Above it, 429 with Retry-After.
+         */
+        "requestsPerSecond"?: number;
+        /**
+         * Requests at once. Above it, 429 with Retry-After.
+         */
+        "concurrentRequests"?: number;
+      };
     };
     /**
      * An Azure Container Registry. Rules become its cache rules, upstream credentials its credential sets.
@@ -168,7 +392,7 @@ export interface ICacheRegistry {
     /**
      * Google Artifact Registry. Rules become its remote repositories.
      */
-    "garepo"?: {
+    "artifactRegistry"?: {
       /**
        * The project's id.
        */
@@ -374,7 +598,7 @@ export interface ICacheRegistry {
          */
         "roleArn"?: string;
         /**
-         * A user name and the version of a Google Secret Manager secret with the password (garepo).
+         * A user name and the version of a Google Secret Manager secret with the password (artifactRegistry).
          */
         "secretManagerVersion"?: {
           /**
@@ -396,6 +620,19 @@ export interface ICacheRegistry {
      * How often the registry is compared with what is declared, e.g. 10m; at least 10s. Default 10m.
      */
     "driftInterval"?: string;
+    /**
+     * What to do when the registry's product no longer has what was declared: Correct (the default) makes it so again, Report says so in the rule's condition Synced and leaves it.
+     */
+    "driftPolicy"?: "Correct" | "Report";
+    /**
+     * A Secret in the system namespace of type kubernetes.io/basic-auth or kubernetes.io/dockerconfigjson with which Entrepot itself pulls from this registry (for spec.refresh of its rules). Absent, it pulls anonymously.
+     */
+    "pullSecretRef"?: {
+      /**
+       * The name of the Secret, in the system namespace.
+       */
+      "name": string;
+    };
   };
   /**
    * What the operator found. Written by the operator alone.

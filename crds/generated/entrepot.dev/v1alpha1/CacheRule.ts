@@ -60,9 +60,165 @@ export interface ICacheRule {
      */
     "rewrite"?: "Pods" | "Never";
     /**
-     * What deleting this object does to the rule in the registry: Delete (the default) takes it away, Retain leaves it.
+     * The name of the rule in the registry's product, where that has names of its own (azure: the cache rule). Absent, one is derived from this object's name. Immutable.
      */
-    "deletionPolicy"?: "Delete" | "Retain";
+    "remoteName"?: string;
+    /**
+     * What only one registry product knows. At most the block of the registry's own provider.
+     */
+    "options"?: {
+      /**
+       * Amazon ECR.
+       */
+      "ecr"?: {
+        /**
+         * How ECR makes the repositories of this rule, as a repository creation template of the rule's prefix. It holds for repositories made afterwards.
+         */
+        "repositoryTemplate"?: {
+          /**
+           * What the template is for.
+           */
+          "description"?: string;
+          /**
+           * How content is encrypted. Absent, AES256.
+           */
+          "encryption"?: {
+            /**
+             * The kind of encryption.
+             */
+            "type": "AES256" | "KMS" | "KMS_DSSE";
+            /**
+             * The key's ARN. Absent, the account's default key.
+             */
+            "kmsKey"?: string;
+          };
+          /**
+           * Whether a tag may be moved. Absent, MUTABLE. A cache with IMMUTABLE never gets a moved tag.
+           */
+          "imageTagMutability"?: "MUTABLE" | "IMMUTABLE";
+          /**
+           * A lifecycle policy, as JSON.
+           */
+          "lifecyclePolicy"?: string;
+          /**
+           * A repository policy, as JSON, e.g. to let other accounts pull.
+           */
+          "repositoryPolicy"?: string;
+          /**
+           * Tags of the repositories. They need customRoleArn.
+           */
+          "resourceTags"?: {
+            [key: string]: string;
+          };
+          /**
+           * The role with which ECR makes the repositories.
+           */
+          "customRoleArn"?: string;
+        };
+      };
+      /**
+       * Google Artifact Registry.
+       */
+      "artifactRegistry"?: {
+        /**
+         * The repository's description.
+         */
+        "description"?: string;
+        /**
+         * More labels for the repository.
+         */
+        "labels"?: {
+          [key: string]: string;
+        };
+        /**
+         * The key that encrypts the repository. Immutable in the product.
+         */
+        "kmsKeyName"?: string;
+        /**
+         * Which versions the product deletes by itself.
+         */
+        "cleanupPolicies"?: Array<{
+          /**
+           * The policy's name.
+           */
+          "id": string;
+          /**
+           * What to do with what it selects.
+           */
+          "action": "Delete" | "Keep";
+          /**
+           * Only versions with or without a tag.
+           */
+          "tagState"?: "Any" | "Tagged" | "Untagged";
+          /**
+           * Only versions with a tag that begins so.
+           */
+          "tagPrefixes"?: Array<string>;
+          /**
+           * Only versions older than this, e.g. 720h.
+           */
+          "olderThan"?: string;
+          /**
+           * Only versions newer than this.
+           */
+          "newerThan"?: string;
+          /**
+           * With Keep, this many of the newest versions of each image.
+           */
+          "keepCount"?: number;
+        }>;
+      };
+      /**
+       * Harbor.
+       */
+      "harbor"?: {
+        /**
+         * Whether the project can be pulled without signing in. Default false.
+         */
+        "public"?: boolean;
+        /**
+         * The most bandwidth towards the upstream, in KB a second. Absent, no limit.
+         */
+        "bandwidthKbps"?: number;
+        /**
+         * The most connections to the upstream. Absent, no limit.
+         */
+        "maxUpstreamConnections"?: number;
+        /**
+         * Go on serving what is cached when the upstream no longer has it. Default false.
+         */
+        "serveWhenUpstreamMissing"?: boolean;
+        /**
+         * The most that the project may store, e.g. 100Gi. Absent, no limit.
+         */
+        "storageLimit"?: string;
+      };
+      /**
+       * zot.
+       */
+      "zot"?: {
+        /**
+         * Take only images that have a signature. Default false.
+         */
+        "onlySigned"?: boolean;
+        /**
+         * Keep docker manifests as they are, so that digests stay the upstream's. Needs compat docker in zot's http section. Default false.
+         */
+        "preserveDigest"?: boolean;
+        /**
+         * Fetch everything that the rule names at this interval, not only what is pulled.
+         */
+        "pollInterval"?: string;
+        /**
+         * How long a tag is served without asking the upstream whether it moved. Absent, it is asked every time.
+         */
+        "manifestCheckInterval"?: string;
+      };
+    };
+    /**
+     * What deleting this object does to the rule in the registry: Delete (the default) takes it away, Retain leaves it. Where that would take cached images along (artifactRegistry, harbor), Delete leaves a rule that has any, and an Event says so; DeleteWithImages deletes both.
+     */
+    "deletionPolicy"?: "Delete" | "DeleteWithImages" | "Retain";
     /**
      * What to do when the registry has a rule of this name that Entrepot did not make: IfIdentical (the default) takes it over if it says the same, Never leaves it alone. A different one is never overwritten.
      */
@@ -88,6 +244,65 @@ export interface ICacheRule {
      * The id of the rule in the registry's product.
      */
     "remoteId"?: string;
+    /**
+     * When the product says that the rule was made. With remoteId it tells our rule from a namesake that was made after it.
+     */
+    "remoteCreationTime"?: string;
+    /**
+     * The rule was there before this object and said the same, so it was taken over.
+     */
+    "adopted"?: boolean;
+    /**
+     * The last time that the registry's product was found to differ from what was declared.
+     */
+    "drift"?: {
+      /**
+       * When it was found.
+       */
+      "detected"?: string;
+      /**
+       * What differed, as fields of the product's rule; "\*" where the rule was gone.
+       */
+      "fields"?: Array<string>;
+    };
+    /**
+     * What the cache holds for spec.refresh, as of the last refresh.
+     */
+    "cached"?: {
+      /**
+       * When something was last fetched ahead, or dropped.
+       */
+      "refreshed"?: string;
+      /**
+       * How many tags are held.
+       */
+      "total"?: number;
+      /**
+       * The newest of them.
+       */
+      "tags"?: Array<{
+        /**
+         * The name in the cache, without its host.
+         */
+        "repository": string;
+        /**
+         * The tag.
+         */
+        "tag": string;
+        /**
+         * The manifest that it names.
+         */
+        "digest": string;
+        /**
+         * When it was last fetched through the cache, by us or by a client as far as the registry tells.
+         */
+        "lastPull"?: string;
+        /**
+         * The size of its layers and configuration, where the manifest tells.
+         */
+        "bytes"?: number;
+      }>;
+    };
     /**
      * What to write in an image reference in place of the source, without a wildcard, e.g. localhost:30500/hub/nginx.
      */
