@@ -24,6 +24,10 @@ export interface OperatorConfig {
   readonly unhealthyMs: number;
   /** Between looks at what is on its way. */
   readonly pendingMs: number;
+  /** Between comparisons of a registry's product with what is declared, unless the CacheRegistry says. */
+  readonly driftMs: number;
+  /** How long the deletion of a rule or registry waits for a product that can't be asked. */
+  readonly patienceMs: number;
   readonly rotateSealKeysSeconds: number;
   readonly keepSealKeysSeconds: number;
   readonly leaseDurationMs: number;
@@ -71,6 +75,8 @@ export function readOperatorConfig(env: NodeJS.ProcessEnv): OperatorConfig {
     healthyMs: seconds("HEALTHY_INTERVAL", "1m", 1) * 1000,
     unhealthyMs: seconds("UNHEALTHY_INTERVAL", "5s", 1) * 1000,
     pendingMs: 500,
+    driftMs: seconds("DRIFT_INTERVAL", "10m", 1) * 1000,
+    patienceMs: seconds("DELETION_PATIENCE", "10m", 1) * 1000,
     rotateSealKeysSeconds: seconds("SEAL_KEY_ROTATION", "30d", 60),
     keepSealKeysSeconds: seconds("SEAL_KEY_RETENTION", `${31 * 24}h`, DAY + 3600),
     leaseDurationMs: seconds("LEASE_DURATION", "15s", 3) * 1000,

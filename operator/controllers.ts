@@ -14,13 +14,14 @@ import { policyResolutionReconciler } from "./clusterimagepolicy/resolution.ts";
 import type { OperatorConfig } from "./config.ts";
 import type { Events } from "./events.ts";
 import type { OperatorFlags } from "./flags.ts";
+import { InClusterRegistry, type InClusterWorld } from "./incluster/registry.ts";
+import { UpstreamHealthCache } from "./incluster/upstream-health.ts";
+import { probeUpstream } from "./incluster/upstream-probe.ts";
 import { parsePoliciesPage, parseRulesPage, type RulesPage } from "./pages/documents.ts";
 import type { FetchPage } from "./pages/fetch.ts";
 import { StatusPages } from "./pages/poll.ts";
-import { InClusterProvider, type InClusterWorld } from "./providers/incluster.ts";
 import type { Providers } from "./providers/provider.ts";
-import { UpstreamHealthCache } from "./providers/upstream-health.ts";
-import { probeUpstream } from "./providers/upstream-probe.ts";
+import { RenderedProvider } from "./providers/rendered.ts";
 import { runController } from "./runtime/controller.ts";
 import type { RuntimeMetrics } from "./runtime/metrics.ts";
 import { WorkQueue } from "./runtime/workqueue.ts";
@@ -71,26 +72,18 @@ function reconcilers(surroundings: Surroundings, queues: Queues, signal: AbortSi
   const health = new UpstreamHealthCache({ probe: probeUpstream, healthyMs, unhealthyMs, clock, signal, onChange });
   const askGateways: InClusterWorld["askGateways"] = (registry, endpoints, stop) =>
     pagesOf(registry).ask(endpoints, stop);
-  const plans = new Plans(rules);
-  const inCluster = new InClusterProvider({ namespace, statusPort, deployments, endpointSlices, askGateways });
-  const providers: Providers = new Map([[inCluster.name, inCluster]]);
   const configurations = () => world.webhookConfigurations();
-  const intervals = { healthyMs, unhealthyMs, pendingMs };
+  const intervals = { healthyMs, unhealthyMs, pendingMs, driftMs: config.driftMs, patienceMs: config.patienceMs };
   const common = { client, namespace, secrets, clock, log, events, intervals };
+  const managed = () => world.managed();
+  const inCluster = { ...common, installation, statusPort, deployments, endpointSlices, health, managed, askGateways };
+  const providers: Providers = new Map([["inCluster", new RenderedProvider(new InClusterRegistry(inCluster))]]);
+  const plans = new Plans(rules, providers);
   const policyPages = new StatusPages("/-/policies", parsePoliciesPage, fetchPage, clock);
   const sealRule = { rotateAfterSeconds: config.rotateSealKeysSeconds, keepRetiredSeconds: config.keepSealKeysSeconds };
   return {
-    registries: cacheRegistryReconciler({
-      ...common,
-      plans,
-      installation,
-      registries,
-      rules,
-      deployments,
-      health,
-      managed: () => world.managed(),
-    }),
-    rules: cacheRuleReconciler({ ...common, plans, rules, registries, providers, health }),
+    registries: cacheRegistryReconciler({ ...common, plans, registries, rules, providers }),
+    rules: cacheRuleReconciler({ ...common, plans, rules, registries, providers }),
     policies: clusterImagePolicyReconciler({
       ...common,
       policies,

@@ -9,6 +9,8 @@ export type Events = Pick<EventRecorder, "record">;
 const EXPECTED: readonly string[] = [
   REASON.Suspended,
   REASON.Deleting,
+  REASON.Creating,
+  REASON.Updating,
   REASON.WaitingForWebhooks,
   REASON.GatewayNotReady,
   REASON.UpdatingConfigMap,

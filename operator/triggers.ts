@@ -1,10 +1,13 @@
+import { isDeepStrictEqual } from "node:util";
+import type { Change } from "../adapters/kube/store.ts";
 import type { KubeObject } from "../adapters/kube/types.ts";
 import { gatewayName } from "../core/cacheregistry/names.ts";
+import { secretNames } from "../core/cacheregistry/secretnames.ts";
 import { conditionIsTrue } from "../core/cacherule/servable.ts";
 import { normaliseHost } from "../core/image/reference.ts";
 import { WEBHOOK_SERVICE } from "../core/webhookconfig/desired.ts";
 import { covers, READS_NOTHING, readsOf } from "../core/webhookconfig/reads.ts";
-import { type CacheRuleObject, CONDITION } from "../crds/index.ts";
+import { ANNOTATION, type CacheRegistryObject, type CacheRuleObject, CONDITION } from "../crds/index.ts";
 import { CERTIFICATES_SECRET } from "./certificates/reconciler.ts";
 import { specChanged } from "./changes.ts";
 import { ownerOf as policyOf } from "./clusterimagepolicy/configmap.ts";
@@ -48,6 +51,17 @@ export function upstreamChanged(world: World, queues: Queues, host: string): voi
   }
 }
 
+/** Whether somebody asked for a look at everything now, by setting or changing the annotation. */
+function isAskedFor({ before, after }: Change<CacheRegistryObject>): boolean {
+  const asked = (object?: CacheRegistryObject) => object?.metadata.annotations?.[ANNOTATION.reconcileAt];
+  return asked(after) !== undefined && asked(after) !== asked(before);
+}
+
+/** Whether what rules of a product share was made, or got well or ill. */
+function hasOtherUpstreams({ before, after }: Change<CacheRegistryObject>): boolean {
+  return !isDeepStrictEqual(before?.status?.upstreams, after?.status?.upstreams);
+}
+
 /** Says which keys are due when something changes. Handlers only add keys: what happened is read anew by the reconcilers. */
 export function connectTriggers(world: World, queues: Queues): void {
   const rulesOf = (registry: string, wanted: (rule: CacheRuleObject) => boolean = () => true) => {
@@ -68,9 +82,12 @@ export function connectTriggers(world: World, queues: Queues): void {
   });
 
   world.registries.subscribe((change) => {
-    if (!specChanged(change)) return queues.registries.add(change.key);
-    allRegistries(); // two may want the same pull host
-    rulesOf(change.key);
+    if (specChanged(change)) {
+      allRegistries(); // two may be the same in their product
+      return rulesOf(change.key);
+    }
+    queues.registries.add(change.key);
+    if (isAskedFor(change) || hasOtherUpstreams(change)) rulesOf(change.key);
   });
 
   world.secrets.subscribe((change) => {
@@ -88,7 +105,7 @@ export function connectTriggers(world: World, queues: Queues): void {
       if (keys.some((key) => key?.secretRef?.name === name)) queues.policies.addAfter(metadata.name, COMPILE_MS);
     }
     for (const { metadata, spec } of world.registries.list()) {
-      if (!spec.upstreams?.some(({ credentials }) => credentials?.secretRef?.name === name)) continue;
+      if (name === undefined || !secretNames(spec).has(name)) continue;
       queues.registries.add(metadata.name);
       rulesOf(metadata.name);
     }

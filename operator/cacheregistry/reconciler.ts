@@ -1,45 +1,47 @@
 import type { Clock } from "../../adapters/clock.ts";
-import { isKubeError } from "../../adapters/kube/errors.ts";
 import type { KubeClient } from "../../adapters/kube/types.ts";
-import { parseDuration } from "../../core/admission/config.ts";
+import { ProductError } from "../../adapters/products/errors.ts";
+import type { Log } from "../../adapters/telemetry/log.ts";
 import type { Condition } from "../../core/conditions.ts";
-import { normaliseHost } from "../../core/image/reference.ts";
 import {
   CACHE_REGISTRIES,
   type CacheRegistryObject,
   type CacheRuleObject,
   REASON,
-  type UpstreamStatus,
+  type Reason,
 } from "../../crds/index.ts";
-import type { Plans } from "../cacherule/plans.ts";
+import { type Plans, termsOf } from "../cacherule/plans.ts";
 import { type Events, noteReadiness } from "../events.ts";
 import { hold, isHeld, release } from "../finalizer.ts";
-import { providerOf, unsupportedProvider } from "../providers/provider.ts";
-import type { UpstreamHealthCache } from "../providers/upstream-health.ts";
-import type { DeploymentObject, Objects, SecretObject } from "../resources.ts";
+import {
+  type CacheProvider,
+  type Progress,
+  type Providers,
+  providerOf,
+  type RegistryOutcome,
+  unsupportedProvider,
+} from "../providers/provider.ts";
+import { driftMs, hasGivenUp, noteLeft, type RemoteIntervals } from "../providers/remote.ts";
+import type { Objects } from "../resources.ts";
 import type { Reconcile, Result } from "../runtime/controller.ts";
 import { writeStatus } from "../status.ts";
-import { decideRegistryStatus, inClusterReadiness, type Readiness, upstreamStatus } from "./decide.ts";
-import { type ProvisionDependencies, provision } from "./provision.ts";
-import { teardown } from "./teardown.ts";
-import { type ExaminedUpstream, resolveUpstream } from "./upstreams.ts";
+import { decideRegistryStatus } from "./decide.ts";
 
 /** What the reconciler of CacheRegistries works with. */
-export interface CacheRegistryDependencies extends ProvisionDependencies {
-  readonly client: Pick<KubeClient, "apply" | "applyStatus" | "mergePatch" | "list" | "delete">;
+export interface CacheRegistryDependencies {
+  readonly client: Pick<KubeClient, "applyStatus" | "mergePatch">;
   readonly registries: Objects<CacheRegistryObject>;
   readonly rules: Objects<CacheRuleObject>;
-  readonly plans: Pick<Plans, "of">;
-  readonly secrets: Objects<SecretObject>;
-  readonly deployments: Objects<DeploymentObject>;
-  readonly health: Pick<UpstreamHealthCache, "check">;
+  readonly plans: Pick<Plans, "view">;
+  readonly providers: Providers;
   readonly events: Events;
   readonly clock: Clock;
+  readonly log: Log;
   readonly intervals: RegistryIntervals;
 }
 
 /** How long until a registry is looked at again although nothing changed. */
-export interface RegistryIntervals {
+export interface RegistryIntervals extends RemoteIntervals {
   readonly pendingMs: number;
   readonly healthyMs: number;
 }
@@ -58,45 +60,34 @@ function referring(registry: CacheRegistryObject, rules: readonly CacheRuleObjec
     .sort();
 }
 
-/** The registry that has the same pull host and was there first, if there is one. */
-function elder(registry: CacheRegistryObject, all: readonly CacheRegistryObject[]): CacheRegistryObject | undefined {
-  const age = ({ metadata }: CacheRegistryObject) => `${metadata.creationTimestamp} ${metadata.name}`;
-  const host = registry.spec.inCluster?.pullHost;
-  return all.find((other) => other.spec.inCluster?.pullHost === host && age(other) < age(registry));
-}
-
-/** Describes and asks every upstream of `hosts`. */
-async function examine(
-  registry: CacheRegistryObject,
-  hosts: readonly string[],
-  { secrets, health, installation }: CacheRegistryDependencies,
-): Promise<readonly ExaminedUpstream[]> {
-  return await Promise.all(
-    hosts.map(async (host): Promise<ExaminedUpstream> => {
-      const resolved = resolveUpstream(registry, host, secrets, installation.namespace);
-      return resolved.kind === "problem" ? resolved : { ...resolved, health: await health.check(resolved.upstream) };
-    }),
-  );
-}
-
 /** One pass over one registry. */
 class Pass {
   readonly #registry: CacheRegistryObject;
   readonly #dependencies: CacheRegistryDependencies;
+  readonly #provider: CacheProvider | undefined;
   readonly #signal: AbortSignal;
 
   constructor(registry: CacheRegistryObject, dependencies: CacheRegistryDependencies, signal: AbortSignal) {
+    const kind = providerOf(registry.spec);
     this.#registry = registry;
     this.#dependencies = dependencies;
+    this.#provider = kind === undefined ? undefined : dependencies.providers.get(kind);
     this.#signal = signal;
   }
 
-  async publish(readiness: Readiness, upstreams: readonly UpstreamStatus[]): Promise<void> {
+  async #publish(ready: Progress, found?: RegistryOutcome): Promise<void> {
     const { client, clock, events, rules } = this.#dependencies;
     const registry = this.#registry;
-    const provider = providerOf(registry.spec);
-    const total = referring(registry, rules.list()).length;
-    const facts = { registry, readiness, rules: total, upstreams, ...(provider && { provider }) };
+    const kind = providerOf(registry.spec);
+    const { limit } = termsOf(registry, this.#provider);
+    const facts = {
+      registry,
+      ready,
+      rules: { total: referring(registry, rules.list()).length, ...(limit !== undefined && { limit }) },
+      ...(kind && { provider: kind }),
+      ...(found && { upstreams: found.upstreams }),
+      ...(found?.credentials && { credentials: found.credentials }),
+    };
     const status = decideRegistryStatus(facts, clock.now());
     const known = registry.status?.conditions as readonly Condition[] | undefined;
     if (await writeStatus(client, CACHE_REGISTRIES, registry, status, this.#signal)) {
@@ -105,56 +96,82 @@ class Pass {
   }
 
   /** Says that the registry is not ready, and leaves the rest of its status as it was. */
-  async refuse(reason: Readiness["reason"], message: string): Promise<void> {
-    await this.publish({ status: "False", reason, message }, this.#registry.status?.upstreams ?? []);
+  async #refuse(reason: Reason, message: string): Promise<Result> {
+    await this.#publish({ done: false, reason, message });
+    return {};
+  }
+
+  /** The registry that is the same one in its product and was there first, if there is one. */
+  #elder(provider: CacheProvider): CacheRegistryObject | undefined {
+    const mine = this.#registry;
+    const age = ({ metadata }: CacheRegistryObject) => `${metadata.creationTimestamp} ${metadata.name}`;
+    const identity = provider.identity(mine);
+    return this.#dependencies.registries
+      .list()
+      .find(
+        (other) =>
+          other.metadata.uid !== mine.metadata.uid &&
+          providerOf(other.spec) === provider.name &&
+          provider.identity(other) === identity &&
+          age(other) < age(mine),
+      );
   }
 
   async serve(): Promise<Result> {
-    const { plans, log } = this.#dependencies;
+    const { plans, intervals } = this.#dependencies;
     const registry = this.#registry;
-    const { hosts } = plans.of(registry);
-    const declared = (registry.spec.upstreams ?? []).map(({ host }) => normaliseHost(host));
-    const used = await examine(registry, [...hosts], this.#dependencies);
-    try {
-      await provision(registry, used, this.#dependencies, this.#signal);
-    } catch (thrown) {
-      if (!isKubeError(thrown, "INVALID", "FORBIDDEN")) throw thrown;
-      log.warn("object refused by the API server", { registry: registry.metadata.name, error: thrown.message });
-      await this.refuse(REASON.RemoteError, `what serves the registry could not be made: ${thrown.message}`);
-      return { requeueAfterMs: this.#atRestMs() }; // what is in the way (a node port, a quota) may go away by itself
+    const provider = this.#provider;
+    if (provider === undefined)
+      return await this.#refuse(REASON.UnsupportedProvider, unsupportedProvider(providerOf(registry.spec)));
+    const first = this.#elder(provider)?.metadata.name;
+    if (first !== undefined) {
+      const message = `CacheRegistry "${first}" already has ${provider.identity(registry)}; give this one another`;
+      return await this.#refuse(REASON.DuplicateRegistry, message);
     }
-    const unused = declared.filter((host) => !hosts.has(host));
-    const others = await examine(registry, unused, this.#dependencies);
-    const deployments = new Map(this.#dependencies.deployments.list().map((one) => [one.metadata.name, one]));
-    const readiness = inClusterReadiness(registry, used, deployments);
-    await this.publish(readiness, [...used, ...others].map(upstreamStatus));
-    const { pendingMs } = this.#dependencies.intervals;
-    return { requeueAfterMs: readiness.status === "True" ? this.#atRestMs() : pendingMs };
-  }
-
-  /** What is made is watched, so drift shows at once; spec may ask for more looks, not for fewer. */
-  #atRestMs(): number {
-    const wanted = parseDuration(this.#registry.spec.driftInterval ?? "");
-    const { healthyMs } = this.#dependencies.intervals;
-    return wanted === undefined ? healthyMs : Math.min(healthyMs, wanted * 1000);
+    const restMs = provider.isRemote
+      ? driftMs(registry, intervals)
+      : Math.min(intervals.healthyMs, driftMs(registry, intervals));
+    try {
+      const found = await provider.prepare(registry, plans.view(registry), this.#signal);
+      await this.#publish(found.ready, found);
+      const isSoon = !found.ready.done && found.ready.reason !== REASON.RemoteError;
+      return {
+        requeueAfterMs: isSoon && !provider.isRemote ? intervals.pendingMs : isSoon ? intervals.unhealthyMs : restMs,
+      };
+    } catch (thrown) {
+      if (!(thrown instanceof ProductError)) throw thrown;
+      if (thrown.retryAfterMs !== undefined) return { requeueAfterMs: thrown.retryAfterMs };
+      await this.#refuse(thrown.reason, thrown.message);
+      if (thrown.terminal) return { requeueAfterMs: restMs };
+      throw thrown;
+    }
   }
 
   async finish(): Promise<Result> {
-    const { client, rules, installation, intervals } = this.#dependencies;
+    const { client, rules, intervals, clock, events } = this.#dependencies;
     const registry = this.#registry;
     if (!isHeld(registry)) return {};
     const remaining = referring(registry, rules.list());
     if (remaining.length > 0) {
-      await this.refuse(
-        REASON.RulesRemain,
-        `deletion waits for CacheRules that name it: ${shorten(remaining)}; delete them`,
-      );
-      return {};
+      const message = `deletion waits for CacheRules that name it: ${shorten(remaining)}; delete them`;
+      return await this.#refuse(REASON.RulesRemain, message);
     }
-    const left = await teardown(client, registry.metadata, installation.namespace, this.#signal);
-    if (left.length > 0) {
-      await this.refuse(REASON.Deleting, `waiting for ${shorten(left)} to go`);
-      return { requeueAfterMs: intervals.pendingMs };
+    try {
+      const progress = await this.#provider?.withdraw(registry, this.#signal);
+      if (progress?.done === false) {
+        if (!this.#provider?.isRemote || !hasGivenUp(registry, clock.now(), intervals)) {
+          await this.#refuse(REASON.Deleting, progress.message);
+          return { requeueAfterMs: intervals.pendingMs };
+        }
+        noteLeft(events, registry, progress.message);
+      }
+    } catch (thrown) {
+      if (!(thrown instanceof ProductError)) throw thrown;
+      if (!hasGivenUp(registry, clock.now(), intervals)) {
+        await this.#refuse(REASON.Deleting, thrown.message);
+        return { requeueAfterMs: thrown.retryAfterMs ?? intervals.unhealthyMs };
+      }
+      noteLeft(events, registry, thrown.message);
     }
     await release(client, CACHE_REGISTRIES, registry, this.#signal);
     return {};
@@ -162,9 +179,8 @@ class Pass {
 }
 
 /**
- * Reconciles CacheRegistries of the in-cluster provider: resolves the upstreams that accepted rules use, has the objects that serve
- * them, removes those that nothing uses, and says in status how it stands. A deleted registry is let go when no rule names it and
- * everything that was made for it is verified gone.
+ * Reconciles CacheRegistries: has what their rules share made in the registry's product, and says in status how it stands. A deleted
+ * registry is let go when no rule names it and everything that was made for it is verified gone, or can't be reached any more.
  */
 export function cacheRegistryReconciler(dependencies: CacheRegistryDependencies): Reconcile {
   return async (key, signal) => {
@@ -173,17 +189,6 @@ export function cacheRegistryReconciler(dependencies: CacheRegistryDependencies)
     const pass = new Pass(registry, dependencies, signal);
     if (registry.metadata.deletionTimestamp !== undefined) return await pass.finish();
     await hold(dependencies.client, CACHE_REGISTRIES, registry, signal);
-    const { inCluster } = registry.spec;
-    if (inCluster === undefined) {
-      await pass.refuse(REASON.UnsupportedProvider, unsupportedProvider(providerOf(registry.spec)));
-      return {};
-    }
-    const first = elder(registry, dependencies.registries.list())?.metadata.name;
-    if (first !== undefined) {
-      const message = `CacheRegistry "${first}" already has pullHost ${inCluster.pullHost}; give this one another`;
-      await pass.refuse(REASON.DuplicateRegistry, message);
-      return {};
-    }
     return await pass.serve();
   };
 }

@@ -3,6 +3,7 @@ import { parseMapping, type RuleMapping } from "../../core/cacherule/mapping.ts"
 import { conditionIsTrue } from "../../core/cacherule/servable.ts";
 import { messageOf } from "../../core/errors.ts";
 import { type CacheRuleObject, CONDITION, REASON, type Reason } from "../../crds/index.ts";
+import type { Refusal } from "../providers/provider.ts";
 
 /** Whether a rule can be served as it is written, among the rules of its registry. */
 export type RuleVerdict =
@@ -14,6 +15,14 @@ export interface RegistryPlan {
   readonly verdicts: ReadonlyMap<string, RuleVerdict>;
   /** Hosts (as `normaliseHost` spells them) that an accepted rule is about, suspended rules included: their content is kept. */
   readonly hosts: ReadonlySet<string>;
+}
+
+/** What a registry's product adds to the rules of acceptance. */
+export interface Terms {
+  /** The most rules that it takes, `spec.limit` considered. */
+  readonly limit?: number;
+  /** Whether it can serve a rule as it is written. */
+  readonly judge?: (rule: CacheRuleObject, mapping: RuleMapping) => Refusal | undefined;
 }
 
 interface Readable {
@@ -40,32 +49,51 @@ function overLimit(accepted: readonly Readable[], limit: number | undefined): Re
   return new Set(byAge.slice(limit).map(({ name }) => name));
 }
 
-/**
- * Judges every rule of the CacheRegistry `registry` (`rules` may contain others' too): by its own shape, against the others, against
- * the registry's limit. Rules that are being deleted claim nothing and have no verdict.
- */
-export function planRules(registry: string, rules: readonly CacheRuleObject[], limit?: number): RegistryPlan {
-  const verdicts = new Map<string, RuleVerdict>();
-  const readable: Readable[] = [];
+/** The rules that can be read and that the product can serve; the others have their verdict already. */
+function readable(
+  rules: readonly CacheRuleObject[],
+  judge: Terms["judge"],
+  verdicts: Map<string, RuleVerdict>,
+): readonly Readable[] {
+  const found: Readable[] = [];
   for (const rule of rules) {
-    if (rule.spec.registryRef.name !== registry || rule.metadata.deletionTimestamp !== undefined) continue;
     try {
-      readable.push({ rule, mapping: parseMapping(rule.spec) });
+      const mapping = parseMapping(rule.spec);
+      const refusal = judge?.(rule, mapping);
+      if (refusal === undefined) found.push({ rule, mapping });
+      else verdicts.set(rule.metadata.name, { accepted: false, ...refusal });
     } catch (thrown) {
       verdicts.set(rule.metadata.name, { accepted: false, reason: REASON.InvalidSpec, message: messageOf(thrown) });
     }
   }
-  const acceptances = acceptRules(readable.map(claim));
-  const winners = readable.filter(({ rule }) => acceptances.get(rule.metadata.name)?.accepted === true);
+  return found;
+}
+
+/**
+ * Judges every rule of the CacheRegistry `registry` (`rules` may contain others' too): by its own shape, by what the product can serve,
+ * against the others, against the limit. Rules that are being deleted claim nothing and have no verdict.
+ */
+export function planRules(
+  registry: string,
+  rules: readonly CacheRuleObject[],
+  { limit, judge }: Terms = {},
+): RegistryPlan {
+  const verdicts = new Map<string, RuleVerdict>();
+  const mine = rules.filter(
+    ({ spec, metadata }) => spec.registryRef.name === registry && metadata.deletionTimestamp === undefined,
+  );
+  const candidates = readable(mine, judge, verdicts);
+  const acceptances = acceptRules(candidates.map(claim));
+  const winners = candidates.filter(({ rule }) => acceptances.get(rule.metadata.name)?.accepted === true);
   const excess = overLimit(winners, limit);
-  for (const { rule, mapping } of readable) {
+  for (const { rule, mapping } of candidates) {
     const { name } = rule.metadata;
     const acceptance = acceptances.get(name);
     if (acceptance?.accepted !== true) {
       const { reason = REASON.Conflict, message = "", conflictsWith } = acceptance ?? {};
       verdicts.set(name, { accepted: false, reason, message, ...(conflictsWith !== undefined && { conflictsWith }) });
     } else if (excess.has(name)) {
-      const message = `CacheRegistry "${registry}" accepts ${limit} rules and has that many; delete one, or raise its spec.limit`;
+      const message = `CacheRegistry "${registry}" accepts ${limit} rules and has that many; delete one, or raise its spec.limit if its product allows more`;
       verdicts.set(name, { accepted: false, reason: REASON.LimitExceeded, message });
     } else {
       verdicts.set(name, { accepted: true, mapping });

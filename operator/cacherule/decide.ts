@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { shownHost } from "../../core/cacheregistry/upstream.ts";
 import type { RuleMapping } from "../../core/cacherule/mapping.ts";
 import { formatTarget } from "../../core/cacherule/pattern.ts";
@@ -10,14 +11,9 @@ import {
   REASON,
   type Reason,
 } from "../../crds/index.ts";
-import type { RuleObservation } from "../providers/provider.ts";
-import type { UpstreamHealth } from "../providers/upstream-probe.ts";
+import type { UpstreamHealth } from "../incluster/upstream-probe.ts";
+import type { Progress, RuleOutcome, UpstreamState } from "../providers/provider.ts";
 import type { RuleVerdict } from "./acceptance.ts";
-
-/** What is known of the upstream of an accepted rule. */
-export type UpstreamState =
-  | { readonly kind: "probed"; readonly anonymous: boolean; readonly health: UpstreamHealth }
-  | { readonly kind: "problem"; readonly reason: Reason; readonly message: string };
 
 /** Everything that a rule's status is decided from. */
 export interface RuleFacts {
@@ -26,8 +22,7 @@ export interface RuleFacts {
   readonly provider?: Provider;
   readonly pullHost?: string;
   /** Known for accepted rules that are not suspended. */
-  readonly observation?: RuleObservation;
-  readonly upstream?: UpstreamState;
+  readonly outcome?: RuleOutcome;
 }
 
 type Update = Omit<ConditionUpdate, "observedGeneration">;
@@ -52,13 +47,18 @@ function accepted(verdict: RuleVerdict): Update {
     : update(CONDITION.Accepted, "False", verdict.reason, verdict.message);
 }
 
-function synced(rule: CacheRuleObject, observation: RuleObservation): Update {
-  const { rolledOut, remote } = observation;
-  if (rolledOut.done)
-    return update(CONDITION.Synced, "True", REASON.InSync, "everything that serves the rule is rolled out");
-  // A rule that is served stays synced while its Pods are replaced: a newcomer must not take its target in that moment.
-  const settled = remote === "identical" && before(rule, CONDITION.Synced)?.status === "True";
-  return update(CONDITION.Synced, settled ? "True" : "False", rolledOut.reason, rolledOut.message);
+/** What a rule that is served goes through without ceasing to be: a newcomer must not take its target in that moment. */
+const PASSING: readonly Reason[] = [REASON.Updating, REASON.DriftCorrected];
+
+function isSettled(rule: CacheRuleObject, synced: Progress): boolean {
+  if (synced.done) return true;
+  return PASSING.includes(synced.reason) && before(rule, CONDITION.Synced)?.status === "True";
+}
+
+function synced(rule: CacheRuleObject, { synced: progress }: RuleOutcome): Update {
+  if (progress.done)
+    return update(CONDITION.Synced, "True", REASON.InSync, "the registry has the rule as it is declared");
+  return update(CONDITION.Synced, isSettled(rule, progress) ? "True" : "False", progress.reason, progress.message);
 }
 
 function reachable(rule: CacheRuleObject, host: string, health: UpstreamHealth): Update {
@@ -68,7 +68,15 @@ function reachable(rule: CacheRuleObject, host: string, health: UpstreamHealth):
   return update(CONDITION.UpstreamReachable, "False", reason, `upstream ${host}: ${health.message}`);
 }
 
-function credentials(host: string, upstream: UpstreamState): Update | undefined {
+function credentials(host: string, { upstream, credentials: told }: RuleOutcome): Update | undefined {
+  if (told !== undefined) {
+    const reasons = { True: REASON.Healthy, False: REASON.Unhealthy, Unknown: REASON.Unknown } as const;
+    return update(CONDITION.CredentialsHealthy, told.status, reasons[told.status], told.message);
+  }
+  return upstream && probedCredentials(host, upstream);
+}
+
+function probedCredentials(host: string, upstream: UpstreamState): Update | undefined {
   if (upstream.kind === "problem")
     return update(CONDITION.CredentialsHealthy, "False", upstream.reason, upstream.message);
   if (upstream.anonymous) return undefined;
@@ -90,30 +98,61 @@ function credentials(host: string, upstream: UpstreamState): Update | undefined 
   }
 }
 
+/** Why nothing can be had from the upstream, if that is so. */
+function upstreamTrouble(rule: CacheRuleObject, host: string, upstream: UpstreamState | undefined) {
+  if (upstream === undefined) return undefined;
+  if (upstream.kind === "problem") return { isFinal: true, reason: upstream.reason, message: upstream.message };
+  const { health } = upstream;
+  if (health.kind === "reachable") return undefined;
+  const message = `upstream ${host}: ${health.message}`;
+  if (health.kind === "refused") return { isFinal: true, reason: REASON.CredentialsUnhealthy, message };
+  return { isFinal: !wasReached(rule), reason: REASON.UpstreamUnreachable, message };
+}
+
 function ready(facts: RuleFacts, sourceName: string, pullPrefix: string): Update {
-  const { rule, verdict, observation, upstream } = facts;
+  const { rule, verdict, outcome } = facts;
   const no = (reason: Reason, message: string) => update(CONDITION.Ready, "False", reason, message);
   if (rule.spec.suspend === true)
     return no(REASON.Suspended, "spec.suspend is true: the rule is not served; set it to false to serve it");
   if (!verdict.accepted) return no(verdict.reason, verdict.message);
-  if (upstream === undefined || observation === undefined) return no(REASON.Progressing, "the rule is being looked at");
-  if (upstream.kind === "problem") return no(upstream.reason, upstream.message);
-  const { health } = upstream;
-  const host = shownHost(verdict.mapping.source.host);
-  if (health.kind === "refused") return no(REASON.CredentialsUnhealthy, `upstream ${host}: ${health.message}`);
-  const down = health.kind === "unreachable" ? `upstream ${host}: ${health.message}` : undefined;
-  if (down !== undefined && !wasReached(rule)) return no(REASON.UpstreamUnreachable, down);
-  if (observation.remote === "foreign")
-    return no(REASON.ForeignRule, "the registry has a rule of this name that Entrepot did not make");
-  if (!observation.serving.done) return no(observation.serving.reason, observation.serving.message);
-  return down === undefined
+  if (outcome === undefined) return no(REASON.Progressing, "the rule is being looked at");
+  const trouble = upstreamTrouble(rule, shownHost(verdict.mapping.source.host), outcome.upstream);
+  if (trouble?.isFinal === true) return no(trouble.reason, trouble.message);
+  if (!outcome.serving.done) return no(outcome.serving.reason, outcome.serving.message);
+  return trouble === undefined
     ? update(CONDITION.Ready, "True", REASON.Ready, `write ${pullPrefix} in place of ${sourceName}`)
     : update(
         CONDITION.Ready,
         "True",
         REASON.ServingFromCache,
-        `what is cached is served, nothing new can be fetched; ${down}`,
+        `what is cached is served, nothing new can be fetched; ${trouble.message}`,
       );
+}
+
+/** What is remembered of the rule in the product; as it was where nothing was looked at. */
+function remote({ rule, outcome }: RuleFacts, now: Date): Partial<NonNullable<CacheRuleObject["status"]>> {
+  const known = rule.status;
+  if (outcome === undefined) {
+    const { remoteId, remoteCreationTime, adopted: isAdopted, drift } = known ?? {};
+    return {
+      ...(remoteId !== undefined && { remoteId }),
+      ...(remoteCreationTime !== undefined && { remoteCreationTime }),
+      ...(isAdopted !== undefined && { adopted: isAdopted }),
+      ...(drift !== undefined && { drift }),
+    };
+  }
+  const fields = outcome.remote?.drift ?? [];
+  const isKnown = fields.length > 0 && isDeepStrictEqual(known?.drift?.fields, fields) && known?.drift !== undefined;
+  const isNew = fields.length > 0 && !(isKnown && before(rule, CONDITION.Synced)?.status === "False");
+  const drift = isNew ? { detected: timestamp(now), fields: [...fields] } : known?.drift;
+  if (outcome.remote === undefined) return drift === undefined ? {} : { drift };
+  const { remoteId, remoteCreationTime, adopted: isAdopted } = outcome.remote;
+  return {
+    remoteId,
+    ...(remoteCreationTime !== undefined && { remoteCreationTime }),
+    ...(isAdopted && { adopted: true }),
+    ...(drift !== undefined && { drift }),
+  };
 }
 
 function names(
@@ -147,14 +186,14 @@ function conditionsOf(facts: RuleFacts, updates: readonly (Update | undefined)[]
 
 /** The status that a rule should have, from what was found. Pure; equal facts give an equal status whatever the time. */
 export function decideRuleStatus(facts: RuleFacts, now: Date): NonNullable<CacheRuleObject["status"]> {
-  const { rule, verdict, observation, upstream, provider, pullHost } = facts;
+  const { rule, verdict, outcome, provider, pullHost } = facts;
   const named = verdict.accepted && pullHost !== undefined ? names(verdict.mapping, pullHost) : undefined;
   const host = verdict.accepted ? shownHost(verdict.mapping.source.host) : "";
   const updates = [
     accepted(verdict),
-    observation && synced(rule, observation),
-    upstream?.kind === "probed" ? reachable(rule, host, upstream.health) : undefined,
-    upstream && credentials(host, upstream),
+    outcome && synced(rule, outcome),
+    outcome?.upstream?.kind === "probed" ? reachable(rule, host, outcome.upstream.health) : undefined,
+    outcome && credentials(host, outcome),
     ready(facts, named?.source ?? rule.spec.source, named?.pullPrefix ?? ""),
   ];
   const conditions = conditionsOf(facts, updates, now);
@@ -168,6 +207,7 @@ export function decideRuleStatus(facts: RuleFacts, now: Date): NonNullable<Cache
     ...(named && { pullPrefix: named.pullPrefix, mapping: { from: named.from, to: named.to } }),
     conditions: conditions.map((condition) => ({ ...condition })),
     ...(lastSyncTime !== undefined && { lastSyncTime }),
+    ...remote(facts, now),
     ...(!verdict.accepted && verdict.conflictsWith !== undefined && { conflictsWith: verdict.conflictsWith }),
   };
 }

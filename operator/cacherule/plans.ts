@@ -1,7 +1,16 @@
 import type { Change } from "../../adapters/kube/store.ts";
+import { normaliseHost } from "../../core/image/reference.ts";
 import type { CacheRegistryObject, CacheRuleObject } from "../../crds/index.ts";
 import { specChanged } from "../changes.ts";
-import { planRules, type RegistryPlan } from "./acceptance.ts";
+import {
+  type CacheProvider,
+  type Providers,
+  providerOf,
+  type RegistryPlanView,
+  type RuleRequest,
+  type WantedUpstream,
+} from "../providers/provider.ts";
+import { planRules, type RegistryPlan, type Terms } from "./acceptance.ts";
 
 /** Where rules come from: an informer. */
 export interface RuleSource {
@@ -9,8 +18,20 @@ export interface RuleSource {
   subscribe(handler: (change: Change<CacheRuleObject>) => void): () => void;
 }
 
+/** What the product of a registry adds to the rules of acceptance. */
+export function termsOf(registry: CacheRegistryObject, provider: CacheProvider | undefined): Terms {
+  const limit = Math.min(registry.spec.limit ?? Number.POSITIVE_INFINITY, provider?.limit ?? Number.POSITIVE_INFINITY);
+  return {
+    ...(Number.isFinite(limit) && { limit }),
+    ...(provider && {
+      judge: (rule, mapping) => provider.judge({ rule, registry, mapping, host: mapping.source.host }),
+    }),
+  };
+}
+
 interface Memo {
-  readonly limit: number | undefined;
+  readonly uid: string;
+  readonly generation: number;
   readonly plan: RegistryPlan;
 }
 
@@ -20,22 +41,47 @@ interface Memo {
  */
 export class Plans {
   readonly #rules: RuleSource;
+  readonly #providers: Providers;
   readonly #memos = new Map<string, Memo>();
 
-  constructor(rules: RuleSource) {
+  constructor(rules: RuleSource, providers: Providers) {
     this.#rules = rules;
+    this.#providers = providers;
     rules.subscribe((change) => {
       if (specChanged(change)) this.#memos.clear();
     });
   }
 
   of(registry: CacheRegistryObject): RegistryPlan {
-    const { name } = registry.metadata;
-    const { limit } = registry.spec;
+    const { name, uid, generation } = registry.metadata;
     const known = this.#memos.get(name);
-    if (known !== undefined && known.limit === limit) return known.plan;
-    const plan = planRules(name, this.#rules.list(), limit);
-    this.#memos.set(name, { limit, plan });
+    if (known?.uid === uid && known.generation === generation) return known.plan;
+    const kind = providerOf(registry.spec);
+    const provider = kind === undefined ? undefined : this.#providers.get(kind);
+    const plan = planRules(name, this.#rules.list(), termsOf(registry, provider));
+    this.#memos.set(name, { uid, generation, plan });
     return plan;
   }
+
+  /** What a registry is to serve: its accepted rules that are not suspended, and the upstreams that those use or that spec lists. */
+  view(registry: CacheRegistryObject): RegistryPlanView {
+    const { verdicts, hosts } = this.of(registry);
+    const rules: RuleRequest[] = [];
+    for (const rule of this.#rules.list()) {
+      if (rule.spec.registryRef.name !== registry.metadata.name || rule.spec.suspend === true) continue;
+      const verdict = verdicts.get(rule.metadata.name);
+      if (verdict?.accepted !== true) continue;
+      rules.push({ rule, registry, mapping: verdict.mapping, host: verdict.mapping.source.host });
+    }
+    rules.sort((a, b) => (a.rule.metadata.name < b.rule.metadata.name ? -1 : 1));
+    return { rules, upstreams: wantedUpstreams(registry, hosts) };
+  }
+}
+
+function wantedUpstreams(registry: CacheRegistryObject, used: ReadonlySet<string>): readonly WantedUpstream[] {
+  const entries = new Map((registry.spec.upstreams ?? []).map((entry) => [normaliseHost(entry.host), entry]));
+  return [...new Set([...used, ...entries.keys()])].sort().map((host) => {
+    const entry = entries.get(host);
+    return { host, used: used.has(host), ...(entry && { entry }) };
+  });
 }

@@ -13,6 +13,7 @@ import {
   type Upstream,
   type UpstreamStatus,
 } from "../../crds/index.ts";
+import type { UpstreamHealth } from "../incluster/upstream-probe.ts";
 import type { Objects, SecretObject } from "../resources.ts";
 
 /** A rule that is accepted, with the registry that is to serve it. */
@@ -118,6 +119,50 @@ export interface RegistryProduct {
   credentials?(request: RuleRequest, signal: AbortSignal): Promise<CredentialsHealth | undefined>;
 }
 
+/** What the operator itself finds of an upstream that a registry in this cluster reads. */
+export type UpstreamState =
+  | { readonly kind: "probed"; readonly anonymous: boolean; readonly health: UpstreamHealth }
+  | { readonly kind: "problem"; readonly reason: Reason; readonly message: string };
+
+/** What stands between a rule as declared and a rule that is served. */
+export interface RuleServing {
+  /** Whether the registry has the rule as declared. */
+  readonly synced: Progress;
+  /** Whether a pull by the rule's name is answered now, at the rule's current generation. */
+  readonly serving: Progress;
+  readonly upstream?: UpstreamState;
+}
+
+/** Everything that a registry is to serve. */
+export interface RegistryPlanView {
+  /** The accepted rules that are not suspended, in the order of their names. */
+  readonly rules: readonly RuleRequest[];
+  readonly upstreams: readonly WantedUpstream[];
+}
+
+/**
+ * A registry whose configuration is rendered as a whole, from all of its rules at once, and rolled out in this cluster: our own, a
+ * zot, a CNCF distribution. Rules have no object of their own there: `prepare` makes them all, `observe` says how one of them is.
+ */
+export interface RenderedRegistry {
+  readonly name: Provider;
+  /** The most rules of one registry. */
+  readonly limit?: number;
+  /** The host, with port, that begins the names of cached images. */
+  pullHost(registry: CacheRegistryObject): string;
+  /** What two CacheRegistries can't both have. */
+  identity(registry: CacheRegistryObject): string;
+  /** Whether the registry can serve the rule. Pure. */
+  judge(request: RuleRequest): Refusal | undefined;
+  /** Makes what is live as the plan says. At rest it writes nothing. */
+  prepare(registry: CacheRegistryObject, plan: RegistryPlanView, signal: AbortSignal): Promise<RegistryOutcome>;
+  /** Takes away what `prepare` made; done only when it is verified gone. */
+  withdraw(registry: CacheRegistryObject, signal: AbortSignal): Promise<Progress>;
+  observe(request: RuleRequest, signal: AbortSignal): Promise<RuleServing>;
+  /** Whether nobody serves the rule any more; it is out of the plan already. */
+  removed(request: Pick<RuleRequest, "rule" | "registry">, signal: AbortSignal): Promise<Progress>;
+}
+
 /** What stands between a rule as declared and a rule that is served. */
 export interface RuleServing {
   /** Whether the registry has the rule as declared. */
@@ -166,19 +211,33 @@ export interface RuleObservation {
   readonly serving: Progress;
 }
 
-/**
- * One registry product. Verbs as in every reconciler of remote things: find, compare, create, update, remove. Each may be repeated;
- * `create` and `update` may return before the thing is there: `observe` says when it is. Failures are thrown.
- */
-export interface CacheProvider {
-  readonly name: Provider;
-  /** The host, with port, that begins the names of cached images. */
-  pullHost(registry: CacheRegistryObject): string;
-  observe(request: RuleRequest, signal: AbortSignal): Promise<RuleObservation>;
-  create(request: RuleRequest, signal: AbortSignal): Promise<void>;
-  update(request: RuleRequest, signal: AbortSignal): Promise<void>;
-  /** Takes the rule away; done only when it is verified that nobody serves it any more. `registry` may be gone already. */
-  remove(rule: CacheRuleObject, registry: CacheRegistryObject | undefined, signal: AbortSignal): Promise<Progress>;
+/** What status is to remember of a rule in a product. */
+export interface RemoteFacts {
+  readonly remoteId: string;
+  readonly remoteCreationTime?: string;
+  readonly adopted: boolean;
+  /** Fields that were found to differ in this pass, `*` for all. */
+  readonly drift: readonly string[];
+}
+
+/** How a rule is after a pass over it. */
+export interface RuleOutcome extends RuleServing {
+  readonly credentials?: CredentialsHealth;
+  readonly remote?: RemoteFacts;
+}
+
+/** How the removal of a rule stands. `left` names what stays in the product, and why. */
+export type Removal = { readonly done: true; readonly left?: string } | Pending;
+
+/** Any registry as the reconcilers see it: see `product.ts` and `rendered.ts`. What every method may throw is a `ProductError` or a failure to talk to the API server. */
+export interface CacheProvider
+  extends Pick<RenderedRegistry, "name" | "limit" | "pullHost" | "identity" | "judge" | "prepare" | "withdraw"> {
+  /** Whether the product is asked over a network that fails by itself, and so is looked at at the drift interval. */
+  readonly isRemote: boolean;
+  /** Brings the rule as far as one pass can, and says how it is. Repeated until nothing is left to do. */
+  serve(request: RuleRequest, signal: AbortSignal): Promise<RuleOutcome>;
+  /** Takes the rule away: `images` says whether cached images may go with it. Done only when that was verified. */
+  remove(request: RuleRequest, images: boolean, signal: AbortSignal): Promise<Removal>;
 }
 
 /** The providers of this installation by name. */
@@ -191,5 +250,5 @@ export function providerOf(spec: CacheRegistrySpec): Provider | undefined {
 
 /** Why a provider can't be used, in words for the condition. */
 export function unsupportedProvider(name: Provider | undefined): string {
-  return `this version of Entrepot has no provider ${name ?? "for it"}; use inCluster, or upgrade Entrepot`;
+  return `this version of Entrepot has no provider ${name ?? "for it"}; upgrade Entrepot`;
 }

@@ -12,7 +12,7 @@ import { issueAuthority, issueServing } from "../../core/certificates/issue.ts";
 import { CA_CERT, CA_KEY, readMaterial } from "../../core/certificates/material.ts";
 import { settingsFrom } from "../../hack/testcluster/settings.ts";
 import { ensureTool } from "../../hack/testcluster/tools.ts";
-import { probeUpstream } from "../../operator/providers/upstream-probe.ts";
+import { probeUpstream } from "../../operator/incluster/upstream-probe.ts";
 import { eventually } from "../support/kube.ts";
 import { Cleanup, Distribution, freePort } from "./gateway-harness.ts";
 

@@ -3,11 +3,11 @@ import { findCondition } from "../../core/conditions.ts";
 import type { CacheRuleObject } from "../../crds/index.ts";
 import { planRules, type RuleVerdict } from "../../operator/cacherule/acceptance.ts";
 import { decideDeletingStatus, decideRuleStatus, type RuleFacts } from "../../operator/cacherule/decide.ts";
+import { servedByAll, servedByNone } from "../../operator/incluster/serving.ts";
+import type { UpstreamHealth } from "../../operator/incluster/upstream-probe.ts";
 import { parseRulesPage } from "../../operator/pages/documents.ts";
 import { readyEndpoints } from "../../operator/pages/endpoints.ts";
-import { servedByAll, servedByNone } from "../../operator/providers/incluster.ts";
-import type { RuleObservation } from "../../operator/providers/provider.ts";
-import type { UpstreamHealth } from "../../operator/providers/upstream-probe.ts";
+import type { RuleServing } from "../../operator/providers/provider.ts";
 import type { EndpointSliceObject } from "../../operator/resources.ts";
 import { sameStatus } from "../../operator/status.ts";
 
@@ -36,9 +36,17 @@ function verdictOf(one: CacheRuleObject): RuleVerdict {
   return verdict;
 }
 
-const SERVING: RuleObservation = { remote: "identical", rolledOut: { done: true }, serving: { done: true } };
+const SERVING: RuleServing = { synced: { done: true }, serving: { done: true } };
 const HEALTHY: UpstreamHealth = { kind: "reachable", credentials: "untried" };
 const DOWN: UpstreamHealth = { kind: "unreachable", message: "it refuses the connection" };
+
+function outcome(change: Partial<RuleServing> = {}): RuleServing {
+  return { ...SERVING, upstream: { kind: "probed", anonymous: true, health: HEALTHY }, ...change };
+}
+
+function probed(health: UpstreamHealth, anonymous = false): Pick<RuleServing, "upstream"> {
+  return { upstream: { kind: "probed", anonymous, health } };
+}
 
 function facts(change: Partial<RuleFacts> = {}, one = rule("a")): RuleFacts {
   return {
@@ -46,8 +54,7 @@ function facts(change: Partial<RuleFacts> = {}, one = rule("a")): RuleFacts {
     verdict: verdictOf(one),
     provider: "inCluster",
     pullHost: "localhost:30500",
-    observation: SERVING,
-    upstream: { kind: "probed", anonymous: true, health: HEALTHY },
+    outcome: outcome(),
     ...change,
   };
 }
@@ -112,7 +119,7 @@ describe("the status of a rule", () => {
   });
 
   it("is not Ready while an upstream was never reached, and says why", () => {
-    const input = facts({ upstream: { kind: "probed", anonymous: true, health: DOWN } });
+    const input = facts({ outcome: outcome(probed(DOWN, true)) });
     expect(conditions(input)).to.include({
       UpstreamReachable: "False UpstreamUnreachable",
       Ready: "False UpstreamUnreachable",
@@ -123,14 +130,19 @@ describe("the status of a rule", () => {
   });
 
   it("stays Ready from the cache when an upstream that was reached goes down, and remembers that over more than one look", () => {
-    const down = { upstream: { kind: "probed", anonymous: true, health: DOWN } as const };
+    const down = { outcome: outcome(probed(DOWN, true)) };
     const first = decided(facts(down, decided(facts())));
     const second = decided(facts(down, first));
     for (const one of [first, second])
       expect(findCondition(one.status?.conditions, "Ready")).to.include({ status: "True", reason: "ServingFromCache" });
     const gatewayGone = decided(
       facts(
-        { ...down, observation: { ...SERVING, serving: { done: false, reason: "GatewayNotReady", message: "none" } } },
+        {
+          outcome: outcome({
+            ...probed(DOWN, true),
+            serving: { done: false, reason: "GatewayNotReady", message: "none" },
+          }),
+        },
         second,
       ),
     );
@@ -146,13 +158,13 @@ describe("the status of a rule", () => {
 
   it("is not Ready with credentials that are refused, missing or broken", () => {
     const refused: UpstreamHealth = { kind: "refused", message: "no" };
-    expect(conditions(facts({ upstream: { kind: "probed", anonymous: false, health: refused } }))).to.include({
+    expect(conditions(facts({ outcome: outcome(probed(refused)) }))).to.include({
       CredentialsHealthy: "False Unhealthy",
       Ready: "False CredentialsUnhealthy",
       UpstreamReachable: "True Reachable",
     });
     const missing = { kind: "problem", reason: "SecretNotFound", message: "gone" } as const;
-    expect(conditions(facts({ upstream: missing }))).to.include({
+    expect(conditions(facts({ outcome: outcome({ upstream: missing }) }))).to.include({
       CredentialsHealthy: "False SecretNotFound",
       Ready: "False SecretNotFound",
     });
@@ -160,7 +172,7 @@ describe("the status of a rule", () => {
 
   it("says of credentials only what is known", () => {
     const of = (health: UpstreamHealth) =>
-      conditions(facts({ upstream: { kind: "probed", anonymous: false, health } }))["CredentialsHealthy"];
+      conditions(facts({ outcome: outcome(probed(health)) }))["CredentialsHealthy"];
     expect(of({ kind: "reachable", credentials: "accepted" })).to.equal("True Healthy");
     expect(of(HEALTHY)).to.equal("Unknown Unknown");
     expect(of(DOWN)).to.equal("Unknown Unknown");
@@ -169,8 +181,7 @@ describe("the status of a rule", () => {
 
   it("is not Ready when it is not accepted, and forgets what it was", () => {
     const verdict: RuleVerdict = { accepted: false, reason: "Conflict", message: "taken", conflictsWith: "b" };
-    const input = facts({ verdict, observation: SERVING }, decided(facts()));
-    const { observation: _observation, upstream: _upstream, ...unobserved } = input;
+    const { outcome: _outcome, ...unobserved } = facts({ verdict }, decided(facts()));
     const status = decideRuleStatus(unobserved, NOW);
     expect(conditions(unobserved)).to.deep.equal({ Accepted: "False Conflict", Ready: "False Conflict" });
     expect(status).to.include({ conflictsWith: "b" }).and.not.have.any.keys("pullPrefix", "mapping");
@@ -178,11 +189,7 @@ describe("the status of a rule", () => {
 
   it("is Suspended without a look, and keeps what was known", () => {
     const once = decided(facts());
-    const {
-      observation: _observation,
-      upstream: _upstream,
-      ...unobserved
-    } = facts({}, { ...once, spec: { ...once.spec, suspend: true } });
+    const { outcome: _outcome, ...unobserved } = facts({}, { ...once, spec: { ...once.spec, suspend: true } });
     expect(conditions(unobserved)).to.include({
       Accepted: "True Accepted",
       Synced: "True InSync",
@@ -191,9 +198,9 @@ describe("the status of a rule", () => {
   });
 
   it("stays synced while its Pods are replaced, and is not before they first ran", () => {
-    const rolling: RuleObservation = { ...SERVING, rolledOut: { done: false, reason: "Updating", message: "rolling" } };
-    expect(conditions(facts({ observation: rolling }))["Synced"]).to.equal("False Updating");
-    expect(conditions(facts({ observation: rolling }, decided(facts())))["Synced"]).to.equal("True Updating");
+    const rolling = outcome({ synced: { done: false, reason: "Updating", message: "rolling" } });
+    expect(conditions(facts({ outcome: rolling }))["Synced"]).to.equal("False Updating");
+    expect(conditions(facts({ outcome: rolling }, decided(facts())))["Synced"]).to.equal("True Updating");
   });
 
   it("says what a deletion waits for", () => {
@@ -240,7 +247,7 @@ describe("the rules of a registry", () => {
     const young = rule("young", { target: "1" });
     const old = rule("old", { target: "2" }, { creationTimestamp: "2029-01-01T00:00:00Z" });
     const served = decided(facts({}, rule("zz-served", { target: "3" })));
-    const { verdicts } = planRules("main", [young, old, served], 2);
+    const { verdicts } = planRules("main", [young, old, served], { limit: 2 });
     expect(verdicts.get("young")).to.include({ accepted: false, reason: "LimitExceeded" });
     expect(verdicts.get("old")).to.include({ accepted: true });
     expect(verdicts.get("zz-served")).to.include({ accepted: true });

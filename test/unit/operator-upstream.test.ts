@@ -1,8 +1,8 @@
 import { expect } from "chai";
 import { readOperatorConfig } from "../../operator/config.ts";
-import { challengesOf, realmMayHaveCredentials, tokenUrl } from "../../operator/providers/challenge.ts";
-import { UpstreamHealthCache } from "../../operator/providers/upstream-health.ts";
-import type { UpstreamHealth } from "../../operator/providers/upstream-probe.ts";
+import { challengesOf, realmMayHaveCredentials, tokenUrl } from "../../operator/incluster/challenge.ts";
+import { UpstreamHealthCache } from "../../operator/incluster/upstream-health.ts";
+import type { UpstreamHealth } from "../../operator/incluster/upstream-probe.ts";
 import { FakeClock, settle } from "../support/fake-clock.ts";
 
 describe("challenges", () => {

@@ -4,8 +4,8 @@ import type { Upstream } from "../../core/cacheregistry/types.ts";
 import { isPlainHttp, shownHost } from "../../core/cacheregistry/upstream.ts";
 import { normaliseHost } from "../../core/image/reference.ts";
 import { type CacheRegistryObject, REASON, type Reason } from "../../crds/index.ts";
-import type { UpstreamHealth } from "../providers/upstream-probe.ts";
 import type { Objects, SecretObject } from "../resources.ts";
+import type { UpstreamHealth } from "./upstream-probe.ts";
 
 /** An upstream with what its proxy needs, or what is wrong with how it is described. */
 export type ResolvedUpstream =

@@ -5,7 +5,7 @@ import { changes } from "../../core/cacheregistry/diff.ts";
 import type { Installation } from "../../core/cacheregistry/types.ts";
 import type { CacheRegistryObject } from "../../crds/index.ts";
 import { managedResource } from "../resources.ts";
-import { removable } from "./decide.ts";
+import { removable } from "./readiness.ts";
 import { canRoll, type ExaminedUpstream } from "./upstreams.ts";
 
 /** What provisioning works with. */

@@ -1,0 +1,13 @@
+import type { DeploymentObject } from "../resources.ts";
+
+/** Whether a Deployment has come to rest at what its spec says. */
+export function isRolledOut(deployment: DeploymentObject): boolean {
+  const { metadata, spec, status } = deployment;
+  const wanted = spec?.replicas ?? 1;
+  return (
+    status?.observedGeneration === metadata.generation &&
+    (status?.updatedReplicas ?? 0) >= wanted &&
+    (status?.replicas ?? 0) <= wanted &&
+    (status?.availableReplicas ?? 0) >= wanted
+  );
+}
