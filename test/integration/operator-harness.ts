@@ -5,12 +5,15 @@ import { createServer, type Server } from "node:http";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { dump, load } from "js-yaml";
+import type { ConnectedKubeClient } from "../../adapters/kube/client.ts";
 import { Resources } from "../../adapters/kube/resources.ts";
 import type { KubeClient, KubeObject } from "../../adapters/kube/types.ts";
 import { CACHE_RULES, type CacheRuleObject } from "../../crds/index.ts";
+import { removeWebhooks } from "../../hack/local/product.ts";
 import type { EndpointSliceObject } from "../../operator/resources.ts";
-import type { ClusterHandle } from "../support/cluster.ts";
-import { eventually } from "../support/kube.ts";
+import { type ClusterHandle, sharedCluster } from "../support/cluster.ts";
+import { adminClient, eventually } from "../support/kube.ts";
+import { freePort } from "./gateway-harness.ts";
 
 export const NAMESPACE = "cosign-system";
 const ROOT = join(import.meta.dirname, "../..");
@@ -78,6 +81,23 @@ export class OperatorProcess {
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
     child.kill(signal);
     await once(child, "exit");
+  }
+
+  /** The most memory that this life of it has had, in MB (resident). */
+  get peakMegabytes(): number {
+    const status = readFileSync(`/proc/${this.#child?.pid}/status`, "utf8");
+    return Number(/^VmHWM:\s+([0-9]+) kB$/m.exec(status)?.[1]) / 1_024;
+  }
+
+  /** The sum of the samples of a metric that have all of these labels. */
+  async sample(metric: string, labels: Readonly<Record<string, string>> = {}): Promise<number> {
+    const text = await (await fetch(this.metricsUrl)).text();
+    const wanted = Object.entries(labels).map(([name, value]) => `${name}="${value}"`);
+    return text
+      .split("\n")
+      .filter((line) => line.startsWith(metric) && /[{ ]/.test(line.charAt(metric.length)))
+      .filter((line) => wanted.every((label) => line.includes(label)))
+      .reduce((total, line) => total + Number(line.slice(line.lastIndexOf(" "))), 0);
   }
 
   get metricsUrl(): string {
@@ -194,4 +214,74 @@ export class FakePages {
       ]),
     );
   }
+}
+
+/** An operator on the shared cluster's API server, with what stands for kubelets and replicas. */
+export interface OperatorStage {
+  readonly cluster: ClusterHandle;
+  readonly client: ConnectedKubeClient;
+  readonly operator: OperatorProcess;
+  readonly kubelet: FakeKubelet;
+  readonly pages: FakePages;
+  /** Ends the operator, and takes away what the stage made but the namespace and its rights, which other tests of this run use. */
+  stop(): Promise<void>;
+}
+
+/** Why there can be no stage on a cluster; undefined when there can. */
+function obstacle(cluster: ClusterHandle): string | undefined {
+  if (cluster.hasNode) return "an operator of its own runs in this cluster already";
+  return ownAddress() === undefined ? "this machine has no address but loopback" : undefined;
+}
+
+export interface StageOptions {
+  readonly env?: NodeJS.ProcessEnv;
+  /** Called before the operator starts: a policy can't be made later, while its webhook has no replica that answers. */
+  readonly prepare?: (cluster: ClusterHandle) => Promise<void>;
+}
+
+/**
+ * Installs the product's objects and starts the operator as a process with its own ServiceAccount's rights, for the gateway pages of
+ * `registry`. Undefined, with a word on the console, where that can't be.
+ */
+export async function operatorStage(
+  title: string | undefined,
+  registry: string,
+  { env = {}, prepare }: StageOptions = {},
+): Promise<OperatorStage | undefined> {
+  const cluster = await sharedCluster();
+  const address = ownAddress();
+  const why = obstacle(cluster);
+  if (why !== undefined || address === undefined) {
+    console.error(`      skipped: ${title}: ${why}`);
+    return undefined;
+  }
+  const client = await adminClient(cluster);
+  await cluster.kubectl(["apply", "--server-side", "--force-conflicts", "-k", join(ROOT, "deploy/dev")]);
+  await cluster.kubectl(["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"]);
+  await removeWebhooks(cluster);
+  await prepare?.(cluster);
+  const pages = new FakePages();
+  const pods = ["-n", NAMESPACE, "get", "pods", "-l", "app.kubernetes.io/component=operator", "-o", "name"];
+  const operator = new OperatorProcess({
+    PATH: process.env["PATH"],
+    KUBECONFIG: await serviceAccountKubeconfig(cluster, "operator"),
+    POD_NAME: (await cluster.kubectl(pods)).split("\n")[0]?.replace("pod/", ""),
+    STATUS_PORT: String(await freePort()),
+    STATUS_PAGES_PORT: String(await pages.start(address, registry)),
+    HEALTHY_INTERVAL: "1s",
+    UNHEALTHY_INTERVAL: "1s",
+    LEASE_DURATION: "3s",
+    ...env,
+  });
+  await operator.start();
+  const stop = async () => {
+    await operator.stop("SIGTERM");
+    await pages.stop();
+    await removeWebhooks(cluster);
+    for (const kind of ["deployment", "secret"]) await cluster.kubectl(["-n", NAMESPACE, "delete", kind, "--all"]);
+    const slices = ["endpointslice", "-l", "endpointslice.kubernetes.io/managed-by=operator-test"];
+    await cluster.kubectl(["-n", NAMESPACE, "delete", ...slices]);
+    await client.close();
+  };
+  return { cluster, client, operator, kubelet: new FakeKubelet(cluster, client, address), pages, stop };
 }

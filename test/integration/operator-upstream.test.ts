@@ -239,7 +239,7 @@ describe("The configuration of the proxy, read by CNCF distribution", function (
       cleanup.add(() => rmSync(dir, { recursive: true, force: true, maxRetries: 5 }));
       // As the operator renders it, but for the ports and the folder, which are the Pod's.
       const port = await freePort();
-      const rendered = distributionConfig({ host, plainHTTP: true, credentials }, "24h");
+      const rendered = distributionConfig({ host, plainHTTP: true, credentials }, { ttl: "24h" });
       const moved = rendered
         .replace('addr: ":5000"', `addr: "127.0.0.1:${port}"`)
         .replace('addr: ":5001"', `addr: "127.0.0.1:${await freePort()}"`)

@@ -1,6 +1,5 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
-import { join } from "node:path";
 import { expect } from "chai";
 import { dump, load } from "js-yaml";
 import type { ConnectedKubeClient } from "../../adapters/kube/client.ts";
@@ -22,101 +21,54 @@ import {
 } from "../../crds/index.ts";
 import { removeWebhooks } from "../../hack/local/product.ts";
 import type { SecretObject } from "../../operator/resources.ts";
-import { type ClusterHandle, type ExtraRegistry, sharedCluster } from "../support/cluster.ts";
-import { adminClient, eventually } from "../support/kube.ts";
+import type { ClusterHandle, ExtraRegistry } from "../support/cluster.ts";
+import { eventually } from "../support/kube.ts";
 import { demandRotation } from "../support/seal-keys.ts";
 import { freePort } from "./gateway-harness.ts";
 import {
-  FakeKubelet,
-  FakePages,
+  type FakeKubelet,
+  type FakePages,
   NAMESPACE,
-  OperatorProcess,
-  ownAddress,
-  serviceAccountKubeconfig,
+  type OperatorProcess,
+  type OperatorStage,
+  operatorStage,
 } from "./operator-harness.ts";
 
-const ROOT = join(import.meta.dirname, "../..");
 const REGISTRY = "operator-test";
 const GATEWAY = gatewayName(REGISTRY);
 
 describe("The operator on a real API server", function () {
   this.timeout(120_000);
-  const pages = new FakePages();
+  let stage: OperatorStage;
   let cluster: ClusterHandle;
   let client: ConnectedKubeClient;
   let operator: OperatorProcess;
   let kubelet: FakeKubelet;
+  let pages: FakePages;
   let upstream: ExtraRegistry;
 
   before(async function () {
     this.timeout(0);
-    cluster = await sharedCluster();
-    const address = ownAddress();
-    if (cluster.hasNode || address === undefined) {
-      console.error(
-        `      skipped: ${this.test?.parent?.title}: ${cluster.hasNode ? "an operator of its own runs in this cluster already" : "this machine has no address but loopback"}`,
-      );
-      this.skip();
-    }
-    client = await adminClient(cluster);
-    await cluster.kubectl(["apply", "--server-side", "--force-conflicts", "-k", join(ROOT, "deploy/dev")]);
-    await cluster.kubectl(["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"]);
-    upstream = await cluster.startRegistry({ name: `operator-${process.pid}`, auth: true });
-    kubelet = new FakeKubelet(cluster, client, address);
-    // A policy can't be made while its webhook has no replica that answers, so this one comes before the operator.
-    await removeWebhooks(cluster);
-    await apply({
+    const policy = {
       apiVersion: "policy.sigstore.dev/v1alpha1",
       kind: "ClusterImagePolicy",
       metadata: { name: "operator-test" },
       spec: { images: [{ glob: "**" }], authorities: [{ static: { action: "pass" } }] },
+    };
+    const made = await operatorStage(this.test?.parent?.title, REGISTRY, {
+      prepare: async (one) => void (await one.kubectl(["apply", "-f", "-"], dump(policy))),
     });
-    const pod = (
-      await cluster.kubectl([
-        "-n",
-        NAMESPACE,
-        "get",
-        "pods",
-        "-l",
-        "app.kubernetes.io/component=operator",
-        "-o",
-        "name",
-      ])
-    )
-      .split("\n")[0]
-      ?.replace("pod/", "");
-    operator = new OperatorProcess({
-      PATH: process.env["PATH"],
-      KUBECONFIG: await serviceAccountKubeconfig(cluster, "operator"),
-      POD_NAME: pod,
-      STATUS_PORT: String(await freePort()),
-      STATUS_PAGES_PORT: String(await pages.start(address, REGISTRY)),
-      HEALTHY_INTERVAL: "1s",
-      UNHEALTHY_INTERVAL: "1s",
-      LEASE_DURATION: "3s",
-    });
-    await operator.start();
+    if (made === undefined) return this.skip();
+    stage = made;
+    ({ cluster, client, operator, kubelet, pages } = stage);
+    upstream = await cluster.startRegistry({ name: `operator-${process.pid}`, auth: true });
   });
 
   after(async () => {
-    if (operator === undefined) return;
+    if (stage === undefined) return;
     await cleanUp();
-    await operator.stop("SIGTERM");
-    await pages.stop();
     await upstream.stop();
-    await removeWebhooks(cluster);
-    // The namespace and its rights stay: other tests of this run use them.
-    await cluster.kubectl(["-n", NAMESPACE, "delete", "deployment", "--all"]);
-    await cluster.kubectl(["-n", NAMESPACE, "delete", "secret", "--all"]);
-    await cluster.kubectl([
-      "-n",
-      NAMESPACE,
-      "delete",
-      "endpointslice",
-      "-l",
-      "endpointslice.kubernetes.io/managed-by=operator-test",
-    ]);
-    await client.close();
+    await stage.stop();
   });
 
   async function apply(object: object): Promise<void> {

@@ -1,0 +1,96 @@
+import { expect } from "chai";
+import { dump } from "js-yaml";
+import { Resources } from "../../adapters/kube/resources.ts";
+import { backendName, gatewayName } from "../../core/cacheregistry/names.ts";
+import { CACHE_RULES, type CacheRuleObject } from "../../crds/index.ts";
+import { eventually } from "../support/kube.ts";
+import { NAMESPACE, type OperatorStage, operatorStage } from "./operator-harness.ts";
+
+const REGISTRY = "scale-test";
+const RULES = 2_000;
+
+describe(`An operator with ${RULES} rules on a real API server`, function () {
+  this.timeout(300_000);
+  let stage: OperatorStage;
+
+  before(async function () {
+    const made = await operatorStage(this.test?.parent?.title, REGISTRY, { env: { HEALTHY_INTERVAL: "10m" } });
+    if (made === undefined) return this.skip();
+    stage = made;
+  });
+
+  after(async () => {
+    if (stage === undefined) return;
+    stage.pages.rules = {};
+    for (const kind of ["cacherules", "cacheregistries"]) await stage.cluster.kubectl(["delete", kind, "--all"]);
+    await stage.stop();
+  });
+
+  const names = Array.from({ length: RULES }, (_, i) => `scale-${String(i).padStart(4, "0")}`);
+
+  async function apply(objects: readonly object[]): Promise<void> {
+    const list = { apiVersion: "v1", kind: "List", items: objects };
+    await stage.cluster.kubectl(["create", "-f", "-"], dump(list, { noRefs: true }));
+  }
+
+  async function ready(): Promise<number> {
+    const { items } = await stage.client.list<CacheRuleObject>(CACHE_RULES);
+    const isReady = ({ status }: CacheRuleObject) =>
+      status?.conditions?.some(({ type, status: value }) => type === "Ready" && value === "True") === true;
+    return items.filter(isReady).length;
+  }
+
+  it("brings all of them to Ready", async () => {
+    const gateway = gatewayName(REGISTRY);
+    const storage = { emptyDir: { sizeLimit: "1Gi" } };
+    await apply([
+      {
+        apiVersion: "entrepot.dev/v1alpha1",
+        kind: "CacheRegistry",
+        metadata: { name: REGISTRY },
+        spec: {
+          inCluster: { pullHost: "scale.example:5000", replicas: 1, storage },
+          upstreams: [{ host: stage.cluster.registry, plainHTTP: true }],
+        },
+      },
+      ...names.map((name) => ({
+        apiVersion: "entrepot.dev/v1alpha1",
+        kind: "CacheRule",
+        metadata: { name },
+        spec: {
+          registryRef: { name: REGISTRY },
+          source: `${stage.cluster.registry}/${name}`,
+          target: `t/${name}`,
+        },
+      })),
+    ]);
+    const made = backendName(REGISTRY, stage.cluster.registry);
+    for (const deployment of [gateway, made]) {
+      const get = () =>
+        stage.client.get(Resources.deployments, deployment, { namespace: NAMESPACE }).catch(() => undefined);
+      await eventually(`Deployment ${deployment} is made`, get);
+      await stage.kubelet.run(`app.kubernetes.io/instance=${deployment}`, deployment);
+    }
+    await stage.pages.serve(stage.client, ...names);
+    await stage.kubelet.expose(gateway);
+    await eventually("all rules are Ready", async () => (await ready()) === RULES, 240_000);
+  });
+
+  it("knows after a restart that all is well, within a minute, without a write and within 400 MB", async () => {
+    const { operator } = stage;
+    await operator.stop("SIGKILL");
+    const begun = performance.now();
+    await operator.start();
+    const done = async () =>
+      (await operator.sample("entrepot_reconciles_total", { controller: "cacherule", outcome: "success" })) >= RULES &&
+      (await operator.sample("entrepot_workqueue_depth", { controller: "cacherule" })) === 0;
+    await eventually("every rule was reconciled", done, 120_000);
+    const seconds = (performance.now() - begun) / 1_000;
+    console.log(`      ${RULES} rules: ${seconds.toFixed(1)} s, ${operator.peakMegabytes.toFixed(0)} MB at most`);
+    expect(seconds).to.be.below(60);
+    expect(operator.peakMegabytes).to.be.below(400);
+    const ruleWrites = await operator.sample("entrepot_kube_requests_total", { verb: "apply", resource: "cacherules" });
+    expect(ruleWrites).to.equal(0);
+    expect(await ready()).to.equal(RULES);
+  });
+});
