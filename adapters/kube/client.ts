@@ -100,8 +100,13 @@ class HttpKubeClient implements ConnectedKubeClient {
     return await this.#write(resource, object, options, applyCall(resource, object));
   }
 
-  async applyStatus<T extends KubeObject>(resource: Resource, object: T, options: CallOptions = {}): Promise<T> {
-    return await this.#write(resource, object, options, { ...applyCall(resource, object), subresource: "status" });
+  async applyStatus<T extends KubeObject>(
+    resource: Resource,
+    object: T,
+    options: CallOptions & { readonly fieldManager?: string } = {},
+  ): Promise<T> {
+    const call = applyCall(resource, object, options.fieldManager);
+    return await this.#write(resource, object, options, { ...call, subresource: "status" });
   }
 
   async mergePatch<T extends KubeObject>(
@@ -239,12 +244,12 @@ function selectors(scope: Scope): Record<string, string> {
 }
 
 // Server-side apply refuses managedFields, which objects read from the API carry; JSON is YAML.
-function applyCall(resource: Resource, object: KubeObject): ObjectCall {
+function applyCall(resource: Resource, object: KubeObject, fieldManager = FIELD_MANAGER): ObjectCall {
   const metadata = { ...object.metadata, managedFields: undefined };
   return {
     verb: "apply",
     method: "PATCH",
-    query: { fieldManager: FIELD_MANAGER, force: "true" },
+    query: { fieldManager, force: "true" },
     contentType: "application/apply-patch+yaml",
     body: JSON.stringify({ ...object, apiVersion: apiVersionOf(resource), kind: resource.kind, metadata }),
   };

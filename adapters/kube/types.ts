@@ -81,8 +81,12 @@ export interface KubeClient {
   replace<T extends KubeObject>(resource: Resource, object: T, options?: { signal?: AbortSignal }): Promise<T>;
   /** Server-side apply with the field manager `entrepot`, forced: we own what we write. */
   apply<T extends KubeObject>(resource: Resource, object: T, options?: { signal?: AbortSignal }): Promise<T>;
-  /** Server-side apply of the status subresource. */
-  applyStatus<T extends KubeObject>(resource: Resource, object: T, options?: { signal?: AbortSignal }): Promise<T>;
+  /** Server-side apply of the status subresource; `fieldManager` for a part of it that another loop writes. */
+  applyStatus<T extends KubeObject>(
+    resource: Resource,
+    object: T,
+    options?: { signal?: AbortSignal; fieldManager?: string },
+  ): Promise<T>;
   /** RFC 7396 merge patch. */
   mergePatch<T extends KubeObject>(
     resource: Resource,

@@ -1,24 +1,20 @@
-import { createHash } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import { type Digest, type ImageReference, isDigest } from "../../core/image/reference.ts";
 import type { Keychain } from "../../core/policy/types.ts";
 import { type Descriptor, parseManifest } from "../../core/registry/descriptor.ts";
 import { nextLink } from "../../core/registry/link.ts";
 import { ACCEPT_IMAGE, ACCEPT_MANIFEST, OCI_INDEX } from "../../core/registry/media-types.ts";
+import { checkedManifest, digestOf, type FetchedManifest, MANIFEST_LIMIT, mismatch } from "./content.ts";
 import type { IsPlainHttp } from "./endpoint.ts";
 import { errorOf, RegistryError, type Target } from "./errors.ts";
 import { Requests, type Source } from "./requests.ts";
 import { type Answer, Transport, type TransportOptions } from "./transport.ts";
 
+export type { FetchedManifest } from "./content.ts";
+
 export interface RegistryClientOptions extends TransportOptions {
   /** Which registries speak plain HTTP; by the host's name (`isPlainHttpHost`) if absent. */
   readonly isPlainHttp?: IsPlainHttp;
-}
-
-/** A manifest's bytes, checked against `digest`. */
-export interface FetchedManifest {
-  readonly digest: Digest;
-  readonly bytes: Buffer;
 }
 
 /** What refers to a manifest. `complete` is false when there was more than is read. */
@@ -53,24 +49,11 @@ export interface RegistryClient {
   close(): Promise<void>;
 }
 
-const MANIFEST_LIMIT = 4 * 1024 * 1024; // the OCI distribution specification's own limit for manifests
 const PAGES = 8;
 const REFERRERS = 1_000;
 const REFERRERS_BYTES = 4 * 1024 * 1024;
 const API_MISSING_KEPT_MS = 600_000;
 const REGISTRIES_REMEMBERED = 1_000;
-
-function digestOf(bytes: Buffer): Digest {
-  return `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
-}
-
-function mismatch(target: Target, what: string): RegistryError {
-  return new RegistryError(
-    "DIGEST_MISMATCH",
-    target,
-    `the registry answered with other content than ${what}; check the registry's storage and any proxy in front of it`,
-  );
-}
 
 function garbage(target: Target, what: string): RegistryError {
   return new RegistryError(
@@ -137,17 +120,7 @@ class Client implements RegistryClient {
       subject: "metadata",
       signal,
     });
-    return this.#checked(source, reference, answer);
-  }
-
-  #checked(source: Source, reference: string, answer: Answer): FetchedManifest {
-    if (answer.status !== 200) throw errorOf(source, answer, false);
-    const digest = digestOf(answer.body);
-    const announced = answer.header("docker-content-digest");
-    const expected = isDigest(reference) ? reference : announced;
-    if (expected !== undefined && isDigest(expected) && expected !== digest)
-      throw mismatch(source, `${reference} names`);
-    return { digest, bytes: answer.body };
+    return checkedManifest(source, reference, answer);
   }
 
   async blob(source: Source, digest: Digest, limit: number, signal: AbortSignal): Promise<Buffer> {
@@ -220,7 +193,7 @@ class Client implements RegistryClient {
       signal,
     });
     if (answer.status === 404) return undefined;
-    const index = parseManifest(this.#checked(source, tag, answer).bytes.toString("utf8"));
+    const index = parseManifest(checkedManifest(source, tag, answer).bytes.toString("utf8"));
     if (index === undefined) throw garbage(source, "image index");
     return { descriptors: index.manifests.slice(0, REFERRERS), complete: index.manifests.length <= REFERRERS };
   }

@@ -26,14 +26,18 @@ export interface Target {
  * and of the registry's answer at most the cleaned and shortened `message` of an OCI error body.
  */
 export class RegistryError extends DomainError<RegistryErrorCode> {
+  /** With REGISTRY_THROTTLED: for how long the registry asked to be left alone, if it said so. */
+  readonly retryAfterMs: number | undefined;
+
   constructor(
     code: RegistryErrorCode,
     { registry, repository }: Target,
     why: string,
-    options: { cause?: unknown } = {},
+    options: { cause?: unknown; retryAfterMs?: number } = {},
   ) {
     super(code, `${registry}/${repository}: ${why}`, options);
     this.name = "RegistryError";
+    this.retryAfterMs = options.retryAfterMs;
   }
 }
 
@@ -67,10 +71,16 @@ function unknown(target: Target, code: string | undefined, said: string): Regist
       );
 }
 
+/** `Retry-After` in seconds (RFC 9110 section 10.2.3); its form as a date is left alone, for clocks differ. */
+function retryAfter(header: string | undefined): { retryAfterMs?: number } {
+  const seconds = /^[0-9]{1,6}$/.exec(header ?? "")?.[0];
+  return seconds === undefined ? {} : { retryAfterMs: Number(seconds) * 1000 };
+}
+
 /** The error for an answer that is not what was asked for, by its HTTP status. `body` is read as an OCI error if it is one. */
 export function errorOf(
   target: Target,
-  answer: { status: number; body: Buffer },
+  answer: { status: number; body: Buffer; header?(name: string): string | undefined },
   withCredentials: boolean,
 ): RegistryError {
   const { status } = answer;
@@ -83,6 +93,7 @@ export function errorOf(
       "REGISTRY_THROTTLED",
       target,
       `the registry limits the rate of requests (HTTP 429${said}); try again later, or use credentials with a higher limit`,
+      retryAfter(answer.header?.("retry-after")),
     );
   }
   if (status >= 500) {

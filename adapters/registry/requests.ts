@@ -8,7 +8,7 @@ import { type Endpoint, endpointOf, type IsPlainHttp } from "./endpoint.ts";
 import { errorOf, isRegistryError, RegistryError, type Target } from "./errors.ts";
 import { isBrokenConnection } from "./failures.ts";
 import { basic, Tokens } from "./tokens.ts";
-import type { Answer, Operation, Outgoing, Transport } from "./transport.ts";
+import type { Answer, Operation, Outgoing, Sink, Transport } from "./transport.ts";
 
 /** A repository, and who may read it. */
 export interface Source extends Target {
@@ -20,12 +20,13 @@ export interface Ask {
   readonly operation: Operation;
   readonly source: Source;
   readonly method: "GET" | "HEAD";
-  /** Relative to `/v2/<repository>/`, with its query if any. */
+  /** Relative to `/v2/<repository>/`, with its query if any; to `/v2/` itself when the source has no repository. */
   readonly path: string;
   readonly accept: string;
   readonly limit: number;
   readonly subject: RedirectSubject;
   readonly signal: AbortSignal;
+  readonly sink?: Sink;
 }
 
 const HOPS = 3;
@@ -144,7 +145,7 @@ export class Requests {
 
   async #follow(header: string | undefined, endpoint: Endpoint, ask: Ask): Promise<Answer> {
     const { source, subject } = ask;
-    let url = new URL(`/v2/${source.repository}/${ask.path}`, endpoint.base);
+    let url = new URL(`/v2/${source.repository === "" ? "" : `${source.repository}/`}${ask.path}`, endpoint.base);
     let authorization = header;
     let reach: Nearness = "loopback";
     for (let hop = 0; hop <= HOPS; hop++) {
@@ -167,9 +168,9 @@ export class Requests {
   }
 
   async #try(ask: Ask, url: URL, authorization: string | undefined, reach: Nearness): Promise<Answer> {
-    const { operation, source: target, method, accept, limit, signal } = ask;
+    const { operation, source: target, method, accept, limit, signal, sink } = ask;
     const headers = { accept, ...(authorization !== undefined && { authorization }) };
-    const outgoing: Outgoing = { operation, target, method, url, headers, limit, reach, signal };
+    const outgoing: Outgoing = { operation, target, method, url, headers, limit, reach, signal, ...(sink && { sink }) };
     for (let tried = 1; ; tried++) {
       const [answer, failure] = await this.#transport.send(outgoing).then(
         (value): [Answer, undefined] => [value, undefined],

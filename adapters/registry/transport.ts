@@ -7,7 +7,7 @@ import { RegistryError, type Target } from "./errors.ts";
 import { failureOf } from "./failures.ts";
 
 /** What a request is for, as metrics name it. */
-export type Operation = "resolve" | "manifest" | "blob" | "referrers" | "token";
+export type Operation = "resolve" | "manifest" | "blob" | "referrers" | "tags" | "catalog" | "token";
 
 /** How one HTTP request ended, as metrics name it: `challenge` is a 401, `refused` any other 4xx. */
 export type RequestOutcome =
@@ -43,7 +43,12 @@ export interface Outgoing {
   /** How near the address may be that is connected to. */
   readonly reach: Nearness;
   readonly signal: AbortSignal;
+  /** Takes a successful body chunk by chunk in place of `Answer.body`. `attemptMs` is then the longest time without a chunk. */
+  readonly sink?: Sink;
 }
+
+/** Called once for each answer, before its first chunk. */
+export type Sink = () => (chunk: Buffer) => void;
 
 /** An answer, read to its end. Of a body that is no success only the beginning is kept. */
 export interface Answer {
@@ -107,7 +112,22 @@ async function readBody(body: Dispatcher.ResponseData["body"], limit: number, ov
   return Buffer.concat(chunks, length);
 }
 
-async function receive(out: Outgoing, response: Dispatcher.ResponseData): Promise<Answer> {
+/** Hands a body on up to `limit` bytes. */
+async function streamBody(
+  body: Dispatcher.ResponseData["body"],
+  limit: number,
+  overflow: () => void,
+  take: (chunk: Buffer) => void,
+): Promise<void> {
+  let length = 0;
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    if (length > limit) return overflow();
+    take(chunk);
+  }
+}
+
+async function receive(out: Outgoing, response: Dispatcher.ResponseData, progress: () => void): Promise<Answer> {
   const { statusCode: status, headers, body } = response;
   const ok = status < 300;
   const tooLarge = (): never => {
@@ -121,6 +141,14 @@ async function receive(out: Outgoing, response: Dispatcher.ResponseData): Promis
   if (ok && out.method === "GET" && announced > out.limit) {
     body.on("error", () => undefined).destroy();
     tooLarge();
+  }
+  if (ok && out.sink !== undefined) {
+    const take = out.sink();
+    await streamBody(body, out.limit, tooLarge, (chunk) => {
+      progress();
+      take(chunk);
+    });
+    return { status, body: Buffer.alloc(0), header: (name) => headerOf(headers, name) };
   }
   const content = await readBody(body, ok ? out.limit : ERROR_BODY_LIMIT, ok ? tooLarge : () => undefined);
   return { status, body: content, header: (name) => headerOf(headers, name) };
@@ -153,11 +181,13 @@ export class Transport {
     const started = performance.now();
     const observe = (outcome: RequestOutcome): void =>
       this.#options.observe?.(out.operation, outcome, (performance.now() - started) / 1000);
-    const deadline = AbortSignal.timeout(this.#options.attemptMs ?? ATTEMPT_MS);
-    const signal = AbortSignal.any([out.signal, deadline]);
+    const attemptMs = this.#options.attemptMs ?? ATTEMPT_MS;
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(), attemptMs);
+    const signal = AbortSignal.any([out.signal, late.signal]);
     try {
       checkLiteral(out.url, out.reach);
-      const answer = await receive(out, await this.#request(out, signal));
+      const answer = await receive(out, await this.#request(out, signal), () => timer.refresh());
       observe(outcomeOf(answer.status));
       return answer;
     } catch (thrown) {
@@ -170,6 +200,8 @@ export class Transport {
             : "failed",
       );
       throw failure;
+    } finally {
+      clearTimeout(timer);
     }
   }
 
