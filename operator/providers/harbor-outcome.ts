@@ -1,0 +1,31 @@
+import { shownHost } from "../../core/cacheregistry/upstream.ts";
+import type { UpstreamStatus } from "../../crds/index.ts";
+import type { EndpointState } from "./harbor-endpoints.ts";
+import type { CredentialsHealth, Progress, RegistryOutcome } from "./provider.ts";
+
+function statusOf({ host, id, health, reason }: EndpointState): UpstreamStatus {
+  return { host: shownHost(host), health, reason, ...(id !== undefined && { remoteId: String(id) }) };
+}
+
+/** An upstream that does not answer does not make the registry unready: the rules that need it say so, the others are served. */
+function readiness(states: readonly EndpointState[]): Progress {
+  const problem = states.find(({ fault }) => fault === "registry");
+  return problem === undefined ? { done: true } : { done: false, reason: problem.reason, message: problem.message };
+}
+
+function credentialsOf(states: readonly EndpointState[]): CredentialsHealth | undefined {
+  const shown = states.filter(({ anonymous }) => !anonymous);
+  if (shown.length === 0) return undefined;
+  const refused = shown.filter(({ fault }) => fault === "credentials" || fault === "registry");
+  if (refused.length > 0) return { status: "False", message: refused.map(({ message }) => message).join("; ") };
+  const unknown = shown.filter(({ health }) => health !== "Healthy");
+  if (unknown.length === 0) return { status: "True", message: "the upstreams take the credentials that Harbor shows" };
+  const hosts = unknown.map(({ host }) => shownHost(host)).join(", ");
+  return { status: "Unknown", message: `Harbor could not ask ${hosts} whether the credentials are right` };
+}
+
+/** What is said of a registry, from how the endpoints of its upstreams are. */
+export function registryOutcome(states: readonly EndpointState[]): RegistryOutcome {
+  const credentials = credentialsOf(states);
+  return { ready: readiness(states), upstreams: states.map(statusOf), ...(credentials && { credentials }) };
+}
