@@ -19,8 +19,8 @@ export function sameStatus(a: object | undefined, b: object | undefined): boolea
 }
 
 /**
- * Writes the status of `object` if it differs from the one that `object` has, and says whether it did. The uid goes along, so that the
- * status of one object is never written to a namesake that was made after it.
+ * Writes the status of `object` if it differs from the one that `object` has, and says whether it did. The API server does not hold a
+ * status to the uid that goes along: a namesake made in this moment has it until its own first reconcile.
  */
 export async function writeStatus(
   client: Pick<KubeClient, "applyStatus">,

@@ -19,6 +19,7 @@ export function azureEndpoint({ endpoint = "https://management.azure.com" }: Azu
 
 /** The registry's login server. Each cloud has a domain of its own. */
 export function azureLoginServer(azure: AzureRegistry): string {
+  if (azure.loginServer !== undefined) return azure.loginServer;
   const host = new URL(azureEndpoint(azure)).hostname;
   const domain = host.endsWith(".usgovcloudapi.net")
     ? "azurecr.us"

@@ -1,11 +1,13 @@
 import type { Change } from "../../adapters/kube/store.ts";
 import { normaliseHost } from "../../core/image/reference.ts";
+import { readRefresh } from "../../core/refresh/plan.ts";
 import type { CacheRegistryObject, CacheRuleObject } from "../../crds/index.ts";
 import { specChanged } from "../changes.ts";
 import {
   type CacheProvider,
   type Providers,
   providerOf,
+  type Refusal,
   type RegistryPlanView,
   type RuleRequest,
   type WantedUpstream,
@@ -18,14 +20,18 @@ export interface RuleSource {
   subscribe(handler: (change: Change<CacheRuleObject>) => void): () => void;
 }
 
+function refreshRefusal({ spec }: CacheRuleObject): Refusal | undefined {
+  const plan = readRefresh(spec);
+  return plan.kind === "problem" ? { reason: "InvalidSpec", message: plan.message } : undefined;
+}
+
 /** What the product of a registry adds to the rules of acceptance. */
 export function termsOf(registry: CacheRegistryObject, provider: CacheProvider | undefined): Terms {
   const limit = Math.min(registry.spec.limit ?? Number.POSITIVE_INFINITY, provider?.limit ?? Number.POSITIVE_INFINITY);
   return {
     ...(Number.isFinite(limit) && { limit }),
-    ...(provider && {
-      judge: (rule, mapping) => provider.judge({ rule, registry, mapping, host: mapping.source.host }),
-    }),
+    judge: (rule, mapping) =>
+      refreshRefusal(rule) ?? provider?.judge({ rule, registry, mapping, host: mapping.source.host }),
   };
 }
 

@@ -1,4 +1,4 @@
-import { decideStep, isOurs, type RemoteRule, type Step } from "../../core/product/step.ts";
+import { decideStep, isOurs, type RemotePolicy, type RemoteRule, type Step } from "../../core/product/step.ts";
 import { type CacheRegistryObject, CONDITION, REASON, type Reason } from "../../crds/index.ts";
 import type {
   CacheProvider,
@@ -28,6 +28,10 @@ function knownOf({ rule }: RuleRequest) {
     ...(remoteId !== undefined && { remoteId }),
     ...(remoteCreationTime !== undefined && { remoteCreationTime }),
   };
+}
+
+function policyOf({ rule, registry }: RuleRequest): RemotePolicy {
+  return { adoption: rule.spec.adoptionPolicy ?? "IfIdentical", drift: registry.spec.driftPolicy ?? "Correct" };
 }
 
 /** An API-managed registry as the reconcilers see it: each pass finds, compares, and does at most one thing. */
@@ -69,11 +73,7 @@ export class ProductProvider implements CacheProvider {
 
   async serve(request: RuleRequest, signal: AbortSignal): Promise<RuleOutcome> {
     const found = await this.#product.observe(request, signal);
-    const { rule, registry } = request;
-    const step = decideStep(found, knownOf(request), {
-      adoption: rule.spec.adoptionPolicy ?? "IfIdentical",
-      drift: registry.spec.driftPolicy ?? "Correct",
-    });
+    const step = decideStep(found, knownOf(request), policyOf(request));
     return await this.#act(step, request, found, signal);
   }
 
@@ -98,7 +98,8 @@ export class ProductProvider implements CacheProvider {
       case "create": {
         // Written down before it is done: should the answer be lost, the rule found next is known to be ours.
         const isNoted = rule.status?.remoteId === id && rule.status.remoteCreationTime === undefined;
-        if (isNoted) await this.#product.create(request, signal);
+        const made = isNoted ? await this.#make(request, signal) : undefined;
+        if (made !== undefined) return await this.#act(made.step, request, made.found, signal);
         const remote = { remoteId: id, adopted: false, drift: step.drift };
         return waiting(pending(REASON.Creating, `"${id}" is being made in the registry`), remote);
       }
@@ -121,6 +122,14 @@ export class ProductProvider implements CacheProvider {
       case "nothing":
         return await this.#settled(request, found, step.adopted, signal);
     }
+  }
+
+  /** Makes the rule and looks at it at once: the sooner its creation time is known, the surer it is ours. */
+  async #make(request: RuleRequest, signal: AbortSignal) {
+    await this.#product.create(request, signal);
+    const found = await this.#product.observe(request, signal);
+    const step = decideStep(found, knownOf(request), policyOf(request));
+    return step.do === "nothing" || step.do === "wait" ? { found, step } : undefined;
   }
 
   async #settled(

@@ -5,7 +5,7 @@ const schema32 = {
   "type": "object",
   "properties": {
     "spec": {
-      "$ref": "WPHAm3PA9hFxNooDWCJcKKeUSbUQS5l7Z0hqsBpD4"
+      "$ref": "FZ84r7P0dBhaJ20vMAEDrjTNeIem7M1lpaX7bq20"
     },
     "status": {
       "$ref": "BCVPWlQQ8PbDJci8UPatvXJDbgfnQbO0U8dExBGRM"
@@ -30,7 +30,7 @@ const schema33 = {
       "$ref": "4RCIFD0Oz5a51h2A02h8LwSmjxOEargDn9kAw3lKY"
     },
     "azure": {
-      "$ref": "4D80hsqRJxNqLT0tk0p8Ejt7wU6c9EIPvj2POUEQC4"
+      "$ref": "Ld4OSS6FVO28unHzBorH6HKclM6he6ABWcZdO1Qjrw"
     },
     "ecr": {
       "$ref": "AwlNUz1Bjcudwj1KwKuabCNNz2IRjG5QUTM3t7VEVU"
@@ -3315,6 +3315,9 @@ const schema64 = {
     "registryName": {
       "$ref": "FPdX2vTQmXfZru9HfJM4SPjtSrzqxXIZ38W96qdM2k"
     },
+    "loginServer": {
+      "$ref": "iNdZKfjSNnBPTbraQ9EN3008baWQnwKaAL2eFKELA"
+    },
     "endpoint": {
       "$ref": "wXJ6OOkqvrRHswFsPReqPBvy5GdnOup2aNpGHDaarA"
     },
@@ -3488,6 +3491,73 @@ function validate150(data, {
   return errors === 0;
 }
 const schema68 = {
+  "type": "string",
+  "minLength": 1,
+  "maxLength": 259,
+  "nullable": true
+};
+function validate152(data, {
+  instancePath = "",
+  parentData,
+  parentDataProperty,
+  rootData = data
+} = {}) {
+  let vErrors = null;
+  let errors = 0;
+  if (typeof data !== "string" && data !== null) {
+    const err0 = {
+      instancePath,
+      schemaPath: "#/type",
+      keyword: "type",
+      params: {
+        type: "string"
+      }
+    };
+    if (vErrors === null) {
+      vErrors = [err0];
+    } else {
+      vErrors.push(err0);
+    }
+    errors++;
+  }
+  if (typeof data === "string") {
+    if (func2(data) > 259) {
+      const err1 = {
+        instancePath,
+        schemaPath: "#/maxLength",
+        keyword: "maxLength",
+        params: {
+          limit: 259
+        }
+      };
+      if (vErrors === null) {
+        vErrors = [err1];
+      } else {
+        vErrors.push(err1);
+      }
+      errors++;
+    }
+    if (func2(data) < 1) {
+      const err2 = {
+        instancePath,
+        schemaPath: "#/minLength",
+        keyword: "minLength",
+        params: {
+          limit: 1
+        }
+      };
+      if (vErrors === null) {
+        vErrors = [err2];
+      } else {
+        vErrors.push(err2);
+      }
+      errors++;
+    }
+  }
+  validate152.errors = vErrors;
+  return errors === 0;
+}
+const schema69 = {
   "type": "object",
   "properties": {
     "workloadIdentity": {
@@ -3498,7 +3568,7 @@ const schema68 = {
     }
   }
 };
-const schema69 = {
+const schema70 = {
   "type": "object",
   "properties": {
     "clientId": {
@@ -3560,7 +3630,7 @@ function validate37(data, {
   validate37.errors = vErrors;
   return errors === 0;
 }
-function validate154(data, {
+function validate156(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -3608,10 +3678,10 @@ function validate154(data, {
       }
     }
   }
-  validate154.errors = vErrors;
+  validate156.errors = vErrors;
   return errors === 0;
 }
-function validate153(data, {
+function validate155(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -3621,13 +3691,13 @@ function validate153(data, {
   let errors = 0;
   if (data && typeof data == "object" && !Array.isArray(data)) {
     if (data.workloadIdentity !== undefined) {
-      if (!validate154(data.workloadIdentity, {
+      if (!validate156(data.workloadIdentity, {
         instancePath: instancePath + "/workloadIdentity",
         parentData: data,
         parentDataProperty: "workloadIdentity",
         rootData
       })) {
-        vErrors = vErrors === null ? validate154.errors : vErrors.concat(validate154.errors);
+        vErrors = vErrors === null ? validate156.errors : vErrors.concat(validate156.errors);
         errors = vErrors.length;
       }
     }
@@ -3658,7 +3728,7 @@ function validate153(data, {
     }
     errors++;
   }
-  validate153.errors = vErrors;
+  validate155.errors = vErrors;
   return errors === 0;
 }
 function validate145(data, {
@@ -3783,6 +3853,17 @@ function validate145(data, {
         errors = vErrors.length;
       }
     }
+    if (data.loginServer !== undefined) {
+      if (!validate152(data.loginServer, {
+        instancePath: instancePath + "/loginServer",
+        parentData: data,
+        parentDataProperty: "loginServer",
+        rootData
+      })) {
+        vErrors = vErrors === null ? validate152.errors : vErrors.concat(validate152.errors);
+        errors = vErrors.length;
+      }
+    }
     if (data.endpoint !== undefined) {
       if (!validate36(data.endpoint, {
         instancePath: instancePath + "/endpoint",
@@ -3795,13 +3876,13 @@ function validate145(data, {
       }
     }
     if (data.auth !== undefined) {
-      if (!validate153(data.auth, {
+      if (!validate155(data.auth, {
         instancePath: instancePath + "/auth",
         parentData: data,
         parentDataProperty: "auth",
         rootData
       })) {
-        vErrors = vErrors === null ? validate153.errors : vErrors.concat(validate153.errors);
+        vErrors = vErrors === null ? validate155.errors : vErrors.concat(validate155.errors);
         errors = vErrors.length;
       }
     }
@@ -3809,7 +3890,7 @@ function validate145(data, {
   validate145.errors = vErrors;
   return errors === 0;
 }
-const schema70 = {
+const schema71 = {
   "type": "object",
   "required": ["region", "accountId", "auth"],
   "properties": {
@@ -3828,13 +3909,13 @@ const schema70 = {
   },
   "nullable": true
 };
-const schema71 = {
+const schema72 = {
   "type": "string",
   "pattern": "^[a-z]{2,3}(-[a-z]+)+-[0-9]+$",
   "maxLength": 32
 };
 const pattern9 = new RegExp("^[a-z]{2,3}(-[a-z]+)+-[0-9]+$", "u");
-function validate162(data, {
+function validate164(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -3891,15 +3972,15 @@ function validate162(data, {
     }
     errors++;
   }
-  validate162.errors = vErrors;
+  validate164.errors = vErrors;
   return errors === 0;
 }
-const schema72 = {
+const schema73 = {
   "type": "string",
   "pattern": "^[0-9]{12}$"
 };
 const pattern10 = new RegExp("^[0-9]{12}$", "u");
-function validate164(data, {
+function validate166(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -3940,10 +4021,10 @@ function validate164(data, {
     }
     errors++;
   }
-  validate164.errors = vErrors;
+  validate166.errors = vErrors;
   return errors === 0;
 }
-const schema73 = {
+const schema74 = {
   "type": "object",
   "properties": {
     "serviceAccount": {
@@ -4024,7 +4105,7 @@ function validate57(data, {
   validate57.errors = vErrors;
   return errors === 0;
 }
-function validate167(data, {
+function validate169(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -4082,10 +4163,10 @@ function validate167(data, {
     }
     errors++;
   }
-  validate167.errors = vErrors;
+  validate169.errors = vErrors;
   return errors === 0;
 }
-function validate161(data, {
+function validate163(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -4159,24 +4240,24 @@ function validate161(data, {
       errors++;
     }
     if (data.region !== undefined) {
-      if (!validate162(data.region, {
+      if (!validate164(data.region, {
         instancePath: instancePath + "/region",
         parentData: data,
         parentDataProperty: "region",
         rootData
       })) {
-        vErrors = vErrors === null ? validate162.errors : vErrors.concat(validate162.errors);
+        vErrors = vErrors === null ? validate164.errors : vErrors.concat(validate164.errors);
         errors = vErrors.length;
       }
     }
     if (data.accountId !== undefined) {
-      if (!validate164(data.accountId, {
+      if (!validate166(data.accountId, {
         instancePath: instancePath + "/accountId",
         parentData: data,
         parentDataProperty: "accountId",
         rootData
       })) {
-        vErrors = vErrors === null ? validate164.errors : vErrors.concat(validate164.errors);
+        vErrors = vErrors === null ? validate166.errors : vErrors.concat(validate166.errors);
         errors = vErrors.length;
       }
     }
@@ -4192,21 +4273,21 @@ function validate161(data, {
       }
     }
     if (data.auth !== undefined) {
-      if (!validate167(data.auth, {
+      if (!validate169(data.auth, {
         instancePath: instancePath + "/auth",
         parentData: data,
         parentDataProperty: "auth",
         rootData
       })) {
-        vErrors = vErrors === null ? validate167.errors : vErrors.concat(validate167.errors);
+        vErrors = vErrors === null ? validate169.errors : vErrors.concat(validate169.errors);
         errors = vErrors.length;
       }
     }
   }
-  validate161.errors = vErrors;
+  validate163.errors = vErrors;
   return errors === 0;
 }
-const schema74 = {
+const schema75 = {
   "type": "object",
   "required": ["project", "location", "auth"],
   "properties": {
@@ -4225,13 +4306,13 @@ const schema74 = {
   },
   "nullable": true
 };
-const schema75 = {
+const schema76 = {
   "type": "string",
   "pattern": "^([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$",
   "maxLength": 63
 };
 const pattern11 = new RegExp("^([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$", "u");
-function validate174(data, {
+function validate176(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -4288,10 +4369,10 @@ function validate174(data, {
     }
     errors++;
   }
-  validate174.errors = vErrors;
+  validate176.errors = vErrors;
   return errors === 0;
 }
-const schema76 = {
+const schema77 = {
   "type": "object",
   "properties": {
     "workloadIdentity": {
@@ -4302,7 +4383,7 @@ const schema76 = {
     }
   }
 };
-function validate178(data, {
+function validate180(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -4349,10 +4430,10 @@ function validate178(data, {
     }
     errors++;
   }
-  validate178.errors = vErrors;
+  validate180.errors = vErrors;
   return errors === 0;
 }
-function validate173(data, {
+function validate175(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -4426,13 +4507,13 @@ function validate173(data, {
       errors++;
     }
     if (data.project !== undefined) {
-      if (!validate174(data.project, {
+      if (!validate176(data.project, {
         instancePath: instancePath + "/project",
         parentData: data,
         parentDataProperty: "project",
         rootData
       })) {
-        vErrors = vErrors === null ? validate174.errors : vErrors.concat(validate174.errors);
+        vErrors = vErrors === null ? validate176.errors : vErrors.concat(validate176.errors);
         errors = vErrors.length;
       }
     }
@@ -4459,21 +4540,21 @@ function validate173(data, {
       }
     }
     if (data.auth !== undefined) {
-      if (!validate178(data.auth, {
+      if (!validate180(data.auth, {
         instancePath: instancePath + "/auth",
         parentData: data,
         parentDataProperty: "auth",
         rootData
       })) {
-        vErrors = vErrors === null ? validate178.errors : vErrors.concat(validate178.errors);
+        vErrors = vErrors === null ? validate180.errors : vErrors.concat(validate180.errors);
         errors = vErrors.length;
       }
     }
   }
-  validate173.errors = vErrors;
+  validate175.errors = vErrors;
   return errors === 0;
 }
-const schema77 = {
+const schema78 = {
   "type": "object",
   "required": ["url", "auth"],
   "properties": {
@@ -4489,11 +4570,11 @@ const schema77 = {
   },
   "nullable": true
 };
-const schema78 = {
+const schema79 = {
   "type": "string",
   "maxLength": 2048
 };
-function validate184(data, {
+function validate186(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -4534,10 +4615,10 @@ function validate184(data, {
     }
     errors++;
   }
-  validate184.errors = vErrors;
+  validate186.errors = vErrors;
   return errors === 0;
 }
-const schema79 = {
+const schema80 = {
   "type": "object",
   "required": ["name", "key"],
   "properties": {
@@ -4550,7 +4631,7 @@ const schema79 = {
   },
   "nullable": true
 };
-function validate186(data, {
+function validate188(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -4630,10 +4711,10 @@ function validate186(data, {
       }
     }
   }
-  validate186.errors = vErrors;
+  validate188.errors = vErrors;
   return errors === 0;
 }
-const schema80 = {
+const schema81 = {
   "type": "object",
   "required": ["secretRef"],
   "properties": {
@@ -4642,7 +4723,7 @@ const schema80 = {
     }
   }
 };
-function validate190(data, {
+function validate192(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -4694,10 +4775,10 @@ function validate190(data, {
     }
     errors++;
   }
-  validate190.errors = vErrors;
+  validate192.errors = vErrors;
   return errors === 0;
 }
-function validate183(data, {
+function validate185(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -4755,40 +4836,40 @@ function validate183(data, {
       errors++;
     }
     if (data.url !== undefined) {
-      if (!validate184(data.url, {
+      if (!validate186(data.url, {
         instancePath: instancePath + "/url",
         parentData: data,
         parentDataProperty: "url",
-        rootData
-      })) {
-        vErrors = vErrors === null ? validate184.errors : vErrors.concat(validate184.errors);
-        errors = vErrors.length;
-      }
-    }
-    if (data.caBundleRef !== undefined) {
-      if (!validate186(data.caBundleRef, {
-        instancePath: instancePath + "/caBundleRef",
-        parentData: data,
-        parentDataProperty: "caBundleRef",
         rootData
       })) {
         vErrors = vErrors === null ? validate186.errors : vErrors.concat(validate186.errors);
         errors = vErrors.length;
       }
     }
+    if (data.caBundleRef !== undefined) {
+      if (!validate188(data.caBundleRef, {
+        instancePath: instancePath + "/caBundleRef",
+        parentData: data,
+        parentDataProperty: "caBundleRef",
+        rootData
+      })) {
+        vErrors = vErrors === null ? validate188.errors : vErrors.concat(validate188.errors);
+        errors = vErrors.length;
+      }
+    }
     if (data.auth !== undefined) {
-      if (!validate190(data.auth, {
+      if (!validate192(data.auth, {
         instancePath: instancePath + "/auth",
         parentData: data,
         parentDataProperty: "auth",
         rootData
       })) {
-        vErrors = vErrors === null ? validate190.errors : vErrors.concat(validate190.errors);
+        vErrors = vErrors === null ? validate192.errors : vErrors.concat(validate192.errors);
         errors = vErrors.length;
       }
     }
   }
-  validate183.errors = vErrors;
+  validate185.errors = vErrors;
   return errors === 0;
 }
 const schema22 = {
@@ -5166,7 +5247,7 @@ function validate43(data, {
   validate43.errors = vErrors;
   return errors === 0;
 }
-const schema81 = {
+const schema82 = {
   "type": "array",
   "maxItems": 100,
   "items": {
@@ -5174,7 +5255,7 @@ const schema81 = {
   },
   "nullable": true
 };
-const schema82 = {
+const schema83 = {
   "type": "object",
   "required": ["host"],
   "properties": {
@@ -5192,12 +5273,12 @@ const schema82 = {
     }
   }
 };
-const schema83 = {
+const schema84 = {
   "type": "string",
   "maxLength": 65536,
   "nullable": true
 };
-function validate200(data, {
+function validate202(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -5239,10 +5320,10 @@ function validate200(data, {
       errors++;
     }
   }
-  validate200.errors = vErrors;
+  validate202.errors = vErrors;
   return errors === 0;
 }
-const schema84 = {
+const schema85 = {
   "type": "object",
   "properties": {
     "secretRef": {
@@ -5266,7 +5347,7 @@ const schema84 = {
   },
   "nullable": true
 };
-const schema85 = {
+const schema86 = {
   "type": "object",
   "required": ["usernameSecretId", "passwordSecretId"],
   "properties": {
@@ -5398,7 +5479,7 @@ function validate56(data, {
   validate56.errors = vErrors;
   return errors === 0;
 }
-function validate204(data, {
+function validate206(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -5489,15 +5570,15 @@ function validate204(data, {
       }
     }
   }
-  validate204.errors = vErrors;
+  validate206.errors = vErrors;
   return errors === 0;
 }
-const schema86 = {
+const schema87 = {
   "type": "string",
   "maxLength": 612,
   "nullable": true
 };
-function validate210(data, {
+function validate212(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -5539,10 +5620,10 @@ function validate210(data, {
       errors++;
     }
   }
-  validate210.errors = vErrors;
+  validate212.errors = vErrors;
   return errors === 0;
 }
-const schema87 = {
+const schema88 = {
   "type": "object",
   "required": ["username", "passwordSecretVersion"],
   "properties": {
@@ -5555,12 +5636,12 @@ const schema87 = {
   },
   "nullable": true
 };
-const schema88 = {
+const schema89 = {
   "type": "string",
   "minLength": 1,
   "maxLength": 256
 };
-function validate214(data, {
+function validate216(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -5617,16 +5698,16 @@ function validate214(data, {
     }
     errors++;
   }
-  validate214.errors = vErrors;
+  validate216.errors = vErrors;
   return errors === 0;
 }
-const schema89 = {
+const schema90 = {
   "type": "string",
   "pattern": "^projects/[^/]+/secrets/[^/]+/versions/[^/]+$",
   "maxLength": 512
 };
 const pattern12 = new RegExp("^projects/[^/]+/secrets/[^/]+/versions/[^/]+$", "u");
-function validate216(data, {
+function validate218(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -5683,10 +5764,10 @@ function validate216(data, {
     }
     errors++;
   }
-  validate216.errors = vErrors;
+  validate218.errors = vErrors;
   return errors === 0;
 }
-function validate213(data, {
+function validate215(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -5744,32 +5825,32 @@ function validate213(data, {
       errors++;
     }
     if (data.username !== undefined) {
-      if (!validate214(data.username, {
+      if (!validate216(data.username, {
         instancePath: instancePath + "/username",
         parentData: data,
         parentDataProperty: "username",
-        rootData
-      })) {
-        vErrors = vErrors === null ? validate214.errors : vErrors.concat(validate214.errors);
-        errors = vErrors.length;
-      }
-    }
-    if (data.passwordSecretVersion !== undefined) {
-      if (!validate216(data.passwordSecretVersion, {
-        instancePath: instancePath + "/passwordSecretVersion",
-        parentData: data,
-        parentDataProperty: "passwordSecretVersion",
         rootData
       })) {
         vErrors = vErrors === null ? validate216.errors : vErrors.concat(validate216.errors);
         errors = vErrors.length;
       }
     }
+    if (data.passwordSecretVersion !== undefined) {
+      if (!validate218(data.passwordSecretVersion, {
+        instancePath: instancePath + "/passwordSecretVersion",
+        parentData: data,
+        parentDataProperty: "passwordSecretVersion",
+        rootData
+      })) {
+        vErrors = vErrors === null ? validate218.errors : vErrors.concat(validate218.errors);
+        errors = vErrors.length;
+      }
+    }
   }
-  validate213.errors = vErrors;
+  validate215.errors = vErrors;
   return errors === 0;
 }
-function validate202(data, {
+function validate204(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -5806,13 +5887,13 @@ function validate202(data, {
       }
     }
     if (data.keyVault !== undefined) {
-      if (!validate204(data.keyVault, {
+      if (!validate206(data.keyVault, {
         instancePath: instancePath + "/keyVault",
         parentData: data,
         parentDataProperty: "keyVault",
         rootData
       })) {
-        vErrors = vErrors === null ? validate204.errors : vErrors.concat(validate204.errors);
+        vErrors = vErrors === null ? validate206.errors : vErrors.concat(validate206.errors);
         errors = vErrors.length;
       }
     }
@@ -5828,13 +5909,13 @@ function validate202(data, {
       }
     }
     if (data.secretsManagerArn !== undefined) {
-      if (!validate210(data.secretsManagerArn, {
+      if (!validate212(data.secretsManagerArn, {
         instancePath: instancePath + "/secretsManagerArn",
         parentData: data,
         parentDataProperty: "secretsManagerArn",
         rootData
       })) {
-        vErrors = vErrors === null ? validate210.errors : vErrors.concat(validate210.errors);
+        vErrors = vErrors === null ? validate212.errors : vErrors.concat(validate212.errors);
         errors = vErrors.length;
       }
     }
@@ -5850,21 +5931,21 @@ function validate202(data, {
       }
     }
     if (data.secretManagerVersion !== undefined) {
-      if (!validate213(data.secretManagerVersion, {
+      if (!validate215(data.secretManagerVersion, {
         instancePath: instancePath + "/secretManagerVersion",
         parentData: data,
         parentDataProperty: "secretManagerVersion",
         rootData
       })) {
-        vErrors = vErrors === null ? validate213.errors : vErrors.concat(validate213.errors);
+        vErrors = vErrors === null ? validate215.errors : vErrors.concat(validate215.errors);
         errors = vErrors.length;
       }
     }
   }
-  validate202.errors = vErrors;
+  validate204.errors = vErrors;
   return errors === 0;
 }
-function validate197(data, {
+function validate199(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -5912,24 +5993,24 @@ function validate197(data, {
       }
     }
     if (data.caBundle !== undefined) {
-      if (!validate200(data.caBundle, {
+      if (!validate202(data.caBundle, {
         instancePath: instancePath + "/caBundle",
         parentData: data,
         parentDataProperty: "caBundle",
         rootData
       })) {
-        vErrors = vErrors === null ? validate200.errors : vErrors.concat(validate200.errors);
+        vErrors = vErrors === null ? validate202.errors : vErrors.concat(validate202.errors);
         errors = vErrors.length;
       }
     }
     if (data.credentials !== undefined) {
-      if (!validate202(data.credentials, {
+      if (!validate204(data.credentials, {
         instancePath: instancePath + "/credentials",
         parentData: data,
         parentDataProperty: "credentials",
         rootData
       })) {
-        vErrors = vErrors === null ? validate202.errors : vErrors.concat(validate202.errors);
+        vErrors = vErrors === null ? validate204.errors : vErrors.concat(validate204.errors);
         errors = vErrors.length;
       }
     }
@@ -5949,10 +6030,10 @@ function validate197(data, {
     }
     errors++;
   }
-  validate197.errors = vErrors;
+  validate199.errors = vErrors;
   return errors === 0;
 }
-function validate196(data, {
+function validate198(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -5995,28 +6076,28 @@ function validate196(data, {
     }
     const len0 = data.length;
     for (let i0 = 0; i0 < len0; i0++) {
-      if (!validate197(data[i0], {
+      if (!validate199(data[i0], {
         instancePath: instancePath + "/" + i0,
         parentData: data,
         parentDataProperty: i0,
         rootData
       })) {
-        vErrors = vErrors === null ? validate197.errors : vErrors.concat(validate197.errors);
+        vErrors = vErrors === null ? validate199.errors : vErrors.concat(validate199.errors);
         errors = vErrors.length;
       }
     }
   }
-  validate196.errors = vErrors;
+  validate198.errors = vErrors;
   return errors === 0;
 }
-const schema90 = {
+const schema91 = {
   "type": "integer",
   "format": "int32",
   "minimum": 0,
   "maximum": 100000,
   "nullable": true
 };
-function validate222(data, {
+function validate224(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -6092,15 +6173,15 @@ function validate222(data, {
       errors++;
     }
   }
-  validate222.errors = vErrors;
+  validate224.errors = vErrors;
   return errors === 0;
 }
-const schema91 = {
+const schema92 = {
   "type": "string",
   "enum": ["Correct", "Report"],
   "nullable": true
 };
-function validate225(data, {
+function validate227(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -6130,7 +6211,7 @@ function validate225(data, {
       schemaPath: "#/enum",
       keyword: "enum",
       params: {
-        allowedValues: schema91.enum
+        allowedValues: schema92.enum
       }
     };
     if (vErrors === null) {
@@ -6140,7 +6221,7 @@ function validate225(data, {
     }
     errors++;
   }
-  validate225.errors = vErrors;
+  validate227.errors = vErrors;
   return errors === 0;
 }
 function validate62(data, {
@@ -6175,35 +6256,35 @@ function validate62(data, {
       }
     }
     if (data.ecr !== undefined) {
-      if (!validate161(data.ecr, {
+      if (!validate163(data.ecr, {
         instancePath: instancePath + "/ecr",
         parentData: data,
         parentDataProperty: "ecr",
         rootData
       })) {
-        vErrors = vErrors === null ? validate161.errors : vErrors.concat(validate161.errors);
+        vErrors = vErrors === null ? validate163.errors : vErrors.concat(validate163.errors);
         errors = vErrors.length;
       }
     }
     if (data.artifactRegistry !== undefined) {
-      if (!validate173(data.artifactRegistry, {
+      if (!validate175(data.artifactRegistry, {
         instancePath: instancePath + "/artifactRegistry",
         parentData: data,
         parentDataProperty: "artifactRegistry",
         rootData
       })) {
-        vErrors = vErrors === null ? validate173.errors : vErrors.concat(validate173.errors);
+        vErrors = vErrors === null ? validate175.errors : vErrors.concat(validate175.errors);
         errors = vErrors.length;
       }
     }
     if (data.harbor !== undefined) {
-      if (!validate183(data.harbor, {
+      if (!validate185(data.harbor, {
         instancePath: instancePath + "/harbor",
         parentData: data,
         parentDataProperty: "harbor",
         rootData
       })) {
-        vErrors = vErrors === null ? validate183.errors : vErrors.concat(validate183.errors);
+        vErrors = vErrors === null ? validate185.errors : vErrors.concat(validate185.errors);
         errors = vErrors.length;
       }
     }
@@ -6230,24 +6311,24 @@ function validate62(data, {
       }
     }
     if (data.upstreams !== undefined) {
-      if (!validate196(data.upstreams, {
+      if (!validate198(data.upstreams, {
         instancePath: instancePath + "/upstreams",
         parentData: data,
         parentDataProperty: "upstreams",
         rootData
       })) {
-        vErrors = vErrors === null ? validate196.errors : vErrors.concat(validate196.errors);
+        vErrors = vErrors === null ? validate198.errors : vErrors.concat(validate198.errors);
         errors = vErrors.length;
       }
     }
     if (data.limit !== undefined) {
-      if (!validate222(data.limit, {
+      if (!validate224(data.limit, {
         instancePath: instancePath + "/limit",
         parentData: data,
         parentDataProperty: "limit",
         rootData
       })) {
-        vErrors = vErrors === null ? validate222.errors : vErrors.concat(validate222.errors);
+        vErrors = vErrors === null ? validate224.errors : vErrors.concat(validate224.errors);
         errors = vErrors.length;
       }
     }
@@ -6263,13 +6344,13 @@ function validate62(data, {
       }
     }
     if (data.driftPolicy !== undefined) {
-      if (!validate225(data.driftPolicy, {
+      if (!validate227(data.driftPolicy, {
         instancePath: instancePath + "/driftPolicy",
         parentData: data,
         parentDataProperty: "driftPolicy",
         rootData
       })) {
-        vErrors = vErrors === null ? validate225.errors : vErrors.concat(validate225.errors);
+        vErrors = vErrors === null ? validate227.errors : vErrors.concat(validate227.errors);
         errors = vErrors.length;
       }
     }
@@ -6303,7 +6384,7 @@ function validate62(data, {
   validate62.errors = vErrors;
   return errors === 0;
 }
-const schema92 = {
+const schema93 = {
   "type": "object",
   "properties": {
     "observedGeneration": {
@@ -6324,13 +6405,13 @@ const schema92 = {
   },
   "nullable": true
 };
-const schema93 = {
+const schema94 = {
   "type": "integer",
   "format": "int64",
   "nullable": true
 };
 const formats12 = formats.int64;
-function validate230(data, {
+function validate232(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -6372,7 +6453,7 @@ function validate230(data, {
       errors++;
     }
   }
-  validate230.errors = vErrors;
+  validate232.errors = vErrors;
   return errors === 0;
 }
 const schema30 = {
@@ -6425,7 +6506,7 @@ function validate59(data, {
   validate59.errors = vErrors;
   return errors === 0;
 }
-const schema94 = {
+const schema95 = {
   "type": "array",
   "maxItems": 32,
   "items": {
@@ -6433,7 +6514,7 @@ const schema94 = {
   },
   "nullable": true
 };
-const schema95 = {
+const schema96 = {
   "type": "object",
   "required": ["type", "status", "lastTransitionTime", "reason", "message"],
   "properties": {
@@ -6457,11 +6538,11 @@ const schema95 = {
     }
   }
 };
-const schema96 = {
+const schema97 = {
   "type": "string",
   "maxLength": 316
 };
-function validate235(data, {
+function validate237(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -6502,14 +6583,14 @@ function validate235(data, {
     }
     errors++;
   }
-  validate235.errors = vErrors;
+  validate237.errors = vErrors;
   return errors === 0;
 }
-const schema97 = {
+const schema98 = {
   "type": "string",
   "enum": ["True", "False", "Unknown"]
 };
-function validate237(data, {
+function validate239(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -6539,7 +6620,7 @@ function validate237(data, {
       schemaPath: "#/enum",
       keyword: "enum",
       params: {
-        allowedValues: schema97.enum
+        allowedValues: schema98.enum
       }
     };
     if (vErrors === null) {
@@ -6549,16 +6630,16 @@ function validate237(data, {
     }
     errors++;
   }
-  validate237.errors = vErrors;
+  validate239.errors = vErrors;
   return errors === 0;
 }
-const schema98 = {
+const schema99 = {
   "type": "integer",
   "format": "int64",
   "minimum": 0,
   "nullable": true
 };
-function validate239(data, {
+function validate241(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -6617,15 +6698,15 @@ function validate239(data, {
       errors++;
     }
   }
-  validate239.errors = vErrors;
+  validate241.errors = vErrors;
   return errors === 0;
 }
-const schema99 = {
+const schema100 = {
   "type": "string",
   "format": "date-time"
 };
 const formats16 = formats["date-time"];
-function validate241(data, {
+function validate243(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -6666,17 +6747,17 @@ function validate241(data, {
     }
     errors++;
   }
-  validate241.errors = vErrors;
+  validate243.errors = vErrors;
   return errors === 0;
 }
-const schema100 = {
+const schema101 = {
   "type": "string",
   "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
   "minLength": 1,
   "maxLength": 1024
 };
 const pattern13 = new RegExp("^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$", "u");
-function validate243(data, {
+function validate245(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -6749,14 +6830,14 @@ function validate243(data, {
     }
     errors++;
   }
-  validate243.errors = vErrors;
+  validate245.errors = vErrors;
   return errors === 0;
 }
-const schema101 = {
+const schema102 = {
   "type": "string",
   "maxLength": 32768
 };
-function validate245(data, {
+function validate247(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -6797,10 +6878,10 @@ function validate245(data, {
     }
     errors++;
   }
-  validate245.errors = vErrors;
+  validate247.errors = vErrors;
   return errors === 0;
 }
-function validate234(data, {
+function validate236(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -6890,68 +6971,68 @@ function validate234(data, {
       errors++;
     }
     if (data.type !== undefined) {
-      if (!validate235(data.type, {
+      if (!validate237(data.type, {
         instancePath: instancePath + "/type",
         parentData: data,
         parentDataProperty: "type",
-        rootData
-      })) {
-        vErrors = vErrors === null ? validate235.errors : vErrors.concat(validate235.errors);
-        errors = vErrors.length;
-      }
-    }
-    if (data.status !== undefined) {
-      if (!validate237(data.status, {
-        instancePath: instancePath + "/status",
-        parentData: data,
-        parentDataProperty: "status",
         rootData
       })) {
         vErrors = vErrors === null ? validate237.errors : vErrors.concat(validate237.errors);
         errors = vErrors.length;
       }
     }
-    if (data.observedGeneration !== undefined) {
-      if (!validate239(data.observedGeneration, {
-        instancePath: instancePath + "/observedGeneration",
+    if (data.status !== undefined) {
+      if (!validate239(data.status, {
+        instancePath: instancePath + "/status",
         parentData: data,
-        parentDataProperty: "observedGeneration",
+        parentDataProperty: "status",
         rootData
       })) {
         vErrors = vErrors === null ? validate239.errors : vErrors.concat(validate239.errors);
         errors = vErrors.length;
       }
     }
-    if (data.lastTransitionTime !== undefined) {
-      if (!validate241(data.lastTransitionTime, {
-        instancePath: instancePath + "/lastTransitionTime",
+    if (data.observedGeneration !== undefined) {
+      if (!validate241(data.observedGeneration, {
+        instancePath: instancePath + "/observedGeneration",
         parentData: data,
-        parentDataProperty: "lastTransitionTime",
+        parentDataProperty: "observedGeneration",
         rootData
       })) {
         vErrors = vErrors === null ? validate241.errors : vErrors.concat(validate241.errors);
         errors = vErrors.length;
       }
     }
-    if (data.reason !== undefined) {
-      if (!validate243(data.reason, {
-        instancePath: instancePath + "/reason",
+    if (data.lastTransitionTime !== undefined) {
+      if (!validate243(data.lastTransitionTime, {
+        instancePath: instancePath + "/lastTransitionTime",
         parentData: data,
-        parentDataProperty: "reason",
+        parentDataProperty: "lastTransitionTime",
         rootData
       })) {
         vErrors = vErrors === null ? validate243.errors : vErrors.concat(validate243.errors);
         errors = vErrors.length;
       }
     }
+    if (data.reason !== undefined) {
+      if (!validate245(data.reason, {
+        instancePath: instancePath + "/reason",
+        parentData: data,
+        parentDataProperty: "reason",
+        rootData
+      })) {
+        vErrors = vErrors === null ? validate245.errors : vErrors.concat(validate245.errors);
+        errors = vErrors.length;
+      }
+    }
     if (data.message !== undefined) {
-      if (!validate245(data.message, {
+      if (!validate247(data.message, {
         instancePath: instancePath + "/message",
         parentData: data,
         parentDataProperty: "message",
         rootData
       })) {
-        vErrors = vErrors === null ? validate245.errors : vErrors.concat(validate245.errors);
+        vErrors = vErrors === null ? validate247.errors : vErrors.concat(validate247.errors);
         errors = vErrors.length;
       }
     }
@@ -6971,10 +7052,10 @@ function validate234(data, {
     }
     errors++;
   }
-  validate234.errors = vErrors;
+  validate236.errors = vErrors;
   return errors === 0;
 }
-function validate233(data, {
+function validate235(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -7017,21 +7098,21 @@ function validate233(data, {
     }
     const len0 = data.length;
     for (let i0 = 0; i0 < len0; i0++) {
-      if (!validate234(data[i0], {
+      if (!validate236(data[i0], {
         instancePath: instancePath + "/" + i0,
         parentData: data,
         parentDataProperty: i0,
         rootData
       })) {
-        vErrors = vErrors === null ? validate234.errors : vErrors.concat(validate234.errors);
+        vErrors = vErrors === null ? validate236.errors : vErrors.concat(validate236.errors);
         errors = vErrors.length;
       }
     }
   }
-  validate233.errors = vErrors;
+  validate235.errors = vErrors;
   return errors === 0;
 }
-const schema102 = {
+const schema103 = {
   "type": "object",
   "properties": {
     "total": {
@@ -7093,7 +7174,7 @@ function validate58(data, {
   validate58.errors = vErrors;
   return errors === 0;
 }
-function validate249(data, {
+function validate251(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -7141,10 +7222,10 @@ function validate249(data, {
       }
     }
   }
-  validate249.errors = vErrors;
+  validate251.errors = vErrors;
   return errors === 0;
 }
-const schema103 = {
+const schema104 = {
   "type": "array",
   "maxItems": 1000,
   "items": {
@@ -7152,7 +7233,7 @@ const schema103 = {
   },
   "nullable": true
 };
-const schema104 = {
+const schema105 = {
   "type": "object",
   "required": ["host"],
   "properties": {
@@ -7173,11 +7254,11 @@ const schema104 = {
     }
   }
 };
-const schema105 = {
+const schema106 = {
   "type": "string",
   "maxLength": 259
 };
-function validate255(data, {
+function validate257(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -7218,7 +7299,7 @@ function validate255(data, {
     }
     errors++;
   }
-  validate255.errors = vErrors;
+  validate257.errors = vErrors;
   return errors === 0;
 }
 const schema31 = {
@@ -7271,7 +7352,7 @@ function validate60(data, {
   validate60.errors = vErrors;
   return errors === 0;
 }
-function validate254(data, {
+function validate256(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -7297,13 +7378,13 @@ function validate254(data, {
       errors++;
     }
     if (data.host !== undefined) {
-      if (!validate255(data.host, {
+      if (!validate257(data.host, {
         instancePath: instancePath + "/host",
         parentData: data,
         parentDataProperty: "host",
         rootData
       })) {
-        vErrors = vErrors === null ? validate255.errors : vErrors.concat(validate255.errors);
+        vErrors = vErrors === null ? validate257.errors : vErrors.concat(validate257.errors);
         errors = vErrors.length;
       }
     }
@@ -7367,10 +7448,10 @@ function validate254(data, {
     }
     errors++;
   }
-  validate254.errors = vErrors;
+  validate256.errors = vErrors;
   return errors === 0;
 }
-function validate253(data, {
+function validate255(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -7413,21 +7494,21 @@ function validate253(data, {
     }
     const len0 = data.length;
     for (let i0 = 0; i0 < len0; i0++) {
-      if (!validate254(data[i0], {
+      if (!validate256(data[i0], {
         instancePath: instancePath + "/" + i0,
         parentData: data,
         parentDataProperty: i0,
         rootData
       })) {
-        vErrors = vErrors === null ? validate254.errors : vErrors.concat(validate254.errors);
+        vErrors = vErrors === null ? validate256.errors : vErrors.concat(validate256.errors);
         errors = vErrors.length;
       }
     }
   }
-  validate253.errors = vErrors;
+  validate255.errors = vErrors;
   return errors === 0;
 }
-function validate229(data, {
+function validate231(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -7453,13 +7534,13 @@ function validate229(data, {
   }
   if (data && typeof data == "object" && !Array.isArray(data)) {
     if (data.observedGeneration !== undefined) {
-      if (!validate230(data.observedGeneration, {
+      if (!validate232(data.observedGeneration, {
         instancePath: instancePath + "/observedGeneration",
         parentData: data,
         parentDataProperty: "observedGeneration",
         rootData
       })) {
-        vErrors = vErrors === null ? validate230.errors : vErrors.concat(validate230.errors);
+        vErrors = vErrors === null ? validate232.errors : vErrors.concat(validate232.errors);
         errors = vErrors.length;
       }
     }
@@ -7475,47 +7556,47 @@ function validate229(data, {
       }
     }
     if (data.conditions !== undefined) {
-      if (!validate233(data.conditions, {
+      if (!validate235(data.conditions, {
         instancePath: instancePath + "/conditions",
         parentData: data,
         parentDataProperty: "conditions",
         rootData
       })) {
-        vErrors = vErrors === null ? validate233.errors : vErrors.concat(validate233.errors);
+        vErrors = vErrors === null ? validate235.errors : vErrors.concat(validate235.errors);
         errors = vErrors.length;
       }
     }
     if (data.rules !== undefined) {
-      if (!validate249(data.rules, {
+      if (!validate251(data.rules, {
         instancePath: instancePath + "/rules",
         parentData: data,
         parentDataProperty: "rules",
         rootData
       })) {
-        vErrors = vErrors === null ? validate249.errors : vErrors.concat(validate249.errors);
+        vErrors = vErrors === null ? validate251.errors : vErrors.concat(validate251.errors);
         errors = vErrors.length;
       }
     }
     if (data.upstreams !== undefined) {
-      if (!validate253(data.upstreams, {
+      if (!validate255(data.upstreams, {
         instancePath: instancePath + "/upstreams",
         parentData: data,
         parentDataProperty: "upstreams",
         rootData
       })) {
-        vErrors = vErrors === null ? validate253.errors : vErrors.concat(validate253.errors);
+        vErrors = vErrors === null ? validate255.errors : vErrors.concat(validate255.errors);
         errors = vErrors.length;
       }
     }
   }
-  validate229.errors = vErrors;
+  validate231.errors = vErrors;
   return errors === 0;
 }
-const schema106 = {
+const schema107 = {
   "type": "string",
   "enum": ["entrepot.dev/v1alpha1"]
 };
-function validate264(data, {
+function validate266(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -7545,7 +7626,7 @@ function validate264(data, {
       schemaPath: "#/enum",
       keyword: "enum",
       params: {
-        allowedValues: schema106.enum
+        allowedValues: schema107.enum
       }
     };
     if (vErrors === null) {
@@ -7555,14 +7636,14 @@ function validate264(data, {
     }
     errors++;
   }
-  validate264.errors = vErrors;
+  validate266.errors = vErrors;
   return errors === 0;
 }
-const schema107 = {
+const schema108 = {
   "type": "string",
   "enum": ["CacheRegistry"]
 };
-function validate266(data, {
+function validate268(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -7592,7 +7673,7 @@ function validate266(data, {
       schemaPath: "#/enum",
       keyword: "enum",
       params: {
-        allowedValues: schema107.enum
+        allowedValues: schema108.enum
       }
     };
     if (vErrors === null) {
@@ -7602,15 +7683,15 @@ function validate266(data, {
     }
     errors++;
   }
-  validate266.errors = vErrors;
+  validate268.errors = vErrors;
   return errors === 0;
 }
-const schema108 = {
+const schema109 = {
   "nullableRef": "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta#"
 };
-const schema109 = {};
-import { validate as validate269 } from "@kubernetes-models/apimachinery/_schemas/IoK8sApimachineryPkgApisMetaV1ObjectMeta";
-function validate268(data, {
+const schema110 = {};
+import { validate as validate271 } from "@kubernetes-models/apimachinery/_schemas/IoK8sApimachineryPkgApisMetaV1ObjectMeta";
+function validate270(data, {
   instancePath = "",
   parentData,
   parentDataProperty,
@@ -7619,17 +7700,17 @@ function validate268(data, {
   let vErrors = null;
   let errors = 0;
   if (data !== null) {
-    if (!validate269(data, {
+    if (!validate271(data, {
       instancePath,
       parentData,
       parentDataProperty,
       rootData
     })) {
-      vErrors = vErrors === null ? validate269.errors : vErrors.concat(validate269.errors);
+      vErrors = vErrors === null ? validate271.errors : vErrors.concat(validate271.errors);
       errors = vErrors.length;
     }
   }
-  validate268.errors = vErrors;
+  validate270.errors = vErrors;
   return errors === 0;
 }
 function validate61(data, {
@@ -7702,46 +7783,46 @@ function validate61(data, {
       }
     }
     if (data.status !== undefined) {
-      if (!validate229(data.status, {
+      if (!validate231(data.status, {
         instancePath: instancePath + "/status",
         parentData: data,
         parentDataProperty: "status",
         rootData
       })) {
-        vErrors = vErrors === null ? validate229.errors : vErrors.concat(validate229.errors);
+        vErrors = vErrors === null ? validate231.errors : vErrors.concat(validate231.errors);
         errors = vErrors.length;
       }
     }
     if (data.apiVersion !== undefined) {
-      if (!validate264(data.apiVersion, {
+      if (!validate266(data.apiVersion, {
         instancePath: instancePath + "/apiVersion",
         parentData: data,
         parentDataProperty: "apiVersion",
-        rootData
-      })) {
-        vErrors = vErrors === null ? validate264.errors : vErrors.concat(validate264.errors);
-        errors = vErrors.length;
-      }
-    }
-    if (data.kind !== undefined) {
-      if (!validate266(data.kind, {
-        instancePath: instancePath + "/kind",
-        parentData: data,
-        parentDataProperty: "kind",
         rootData
       })) {
         vErrors = vErrors === null ? validate266.errors : vErrors.concat(validate266.errors);
         errors = vErrors.length;
       }
     }
+    if (data.kind !== undefined) {
+      if (!validate268(data.kind, {
+        instancePath: instancePath + "/kind",
+        parentData: data,
+        parentDataProperty: "kind",
+        rootData
+      })) {
+        vErrors = vErrors === null ? validate268.errors : vErrors.concat(validate268.errors);
+        errors = vErrors.length;
+      }
+    }
     if (data.metadata !== undefined) {
-      if (!validate268(data.metadata, {
+      if (!validate270(data.metadata, {
         instancePath: instancePath + "/metadata",
         parentData: data,
         parentDataProperty: "metadata",
         rootData
       })) {
-        vErrors = vErrors === null ? validate268.errors : vErrors.concat(validate268.errors);
+        vErrors = vErrors === null ? validate270.errors : vErrors.concat(validate270.errors);
         errors = vErrors.length;
       }
     }

@@ -318,6 +318,10 @@ export interface ICacheRegistry {
        */
       "registryName": string;
       /**
+       * The registry's login server, where it is not <registryName>.azurecr.io, e.g. with a domain name label.
+       */
+      "loginServer"?: string;
+      /**
        * Another management endpoint, for sovereign clouds and tests. Absent, the public cloud's.
        */
       "endpoint"?: string;

@@ -51,7 +51,7 @@ export interface ICacheRule {
         "semver"?: string;
       }>;
       /**
-       * How many of the newest of these tags to keep in the cache. Absent, all.
+       * How many of the newest of these tags to keep in the cache, in each repository and beside those that are named in full. Absent, all.
        */
       "keep"?: number;
     };
@@ -177,11 +177,11 @@ export interface ICacheRule {
          */
         "public"?: boolean;
         /**
-         * The most bandwidth towards the upstream, in KB a second. Absent, no limit.
+         * The most bandwidth towards the upstream, in kilobits a second. Absent, no limit.
          */
         "bandwidthKbps"?: number;
         /**
-         * The most connections to the upstream. Absent, no limit.
+         * The most connections to the upstream for each artifact. Absent, no limit.
          */
         "maxUpstreamConnections"?: number;
         /**
@@ -294,7 +294,7 @@ export interface ICacheRule {
          */
         "digest": string;
         /**
-         * When it was last fetched through the cache, by us or by a client as far as the registry tells.
+         * When Entrepot last fetched it through the cache.
          */
         "lastPull"?: string;
         /**
