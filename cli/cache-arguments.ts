@@ -1,12 +1,7 @@
 import { parseArgs } from "node:util";
 import { WORKLOAD_KINDS, type WorkloadKind } from "../core/admission/workload.ts";
-
-/** Which cluster is asked, as kubectl's own flags have it. */
-export interface ClusterFlags {
-  readonly kubeconfig?: string;
-  readonly context?: string;
-  readonly systemNamespace?: string;
-}
+import { CLUSTER_OPTIONS, type ClusterFlags, clusterOf } from "./cluster-flags.ts";
+import { parseRules, type RulesCommand } from "./rules-arguments.ts";
 
 export type OutputFormat = "text" | "yaml" | "json";
 
@@ -21,7 +16,8 @@ export type Command =
       readonly cluster: ClusterFlags;
     }
   | { readonly kind: "verify"; readonly file: string; readonly jwks: string; readonly output: OutputFormat }
-  | { readonly kind: "flush"; readonly cluster: ClusterFlags };
+  | { readonly kind: "flush"; readonly cluster: ClusterFlags }
+  | RulesCommand;
 
 export const USAGE = `Usage:
   kubectl entrepot cache show KIND/NAME [-n NAMESPACE] [-o yaml|json]
@@ -30,17 +26,14 @@ export const USAGE = `Usage:
       Without a cluster: whether the seals on saved objects (or of a bare annotation) hold, and what they say.
   kubectl entrepot cache flush
       Ends every record: each image is verified anew when its next workload comes.
+  kubectl entrepot rules [NAME] [--registry REGISTRY] [--not-ready] [--all] [-o wide|json]
+      How the CacheRules are: a summary for each registry, then those that are not ready and what to do about them, then others.
+      With NAME, everything about that rule.
 
   --kubeconfig FILE, --context NAME       as kubectl's
   --system-namespace NAMESPACE            where Entrepot runs (else the environment's SYSTEM_NAMESPACE, else cosign-system)
 
-Exit status: 0 done (verify: every seal holds), 1 not, 2 not understood.`;
-
-const CLUSTER_OPTIONS = {
-  kubeconfig: { type: "string" },
-  context: { type: "string" },
-  "system-namespace": { type: "string" },
-} as const;
+Exit status: 0 done (verify: every seal holds; rules --not-ready: no rule is), 1 not, 2 not understood.`;
 
 const SHORT: Readonly<Record<string, string>> = {
   po: "pods",
@@ -66,16 +59,6 @@ function outputOf(text: string | undefined): OutputFormat {
   if (text === undefined) return "text";
   if (text === "yaml" || text === "json") return text;
   throw new Error(`-o "${text}": it can be yaml or json`);
-}
-
-type ClusterValues = { [Name in keyof typeof CLUSTER_OPTIONS]?: string };
-
-function clusterOf({ kubeconfig, context, "system-namespace": systemNamespace }: ClusterValues): ClusterFlags {
-  return {
-    ...(kubeconfig !== undefined && { kubeconfig }),
-    ...(context !== undefined && { context }),
-    ...(systemNamespace !== undefined && { systemNamespace }),
-  };
 }
 
 function parseShow(args: readonly string[]): Command {
@@ -120,6 +103,7 @@ function parseFlush(args: readonly string[]): Command {
 export function parseCommand(args: readonly string[]): Command {
   const [area, verb, ...rest] = args;
   if (area === undefined || args.includes("--help") || args.includes("-h") || area === "help") return { kind: "help" };
+  if (area === "rules") return parseRules(args.slice(1));
   if (area !== "cache") throw new Error(`there is no command "${area}"`);
   switch (verb) {
     case "show":

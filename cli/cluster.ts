@@ -1,6 +1,6 @@
 import { loadAccess } from "../adapters/kube/access.ts";
 import { type ConnectedKubeClient, connect } from "../adapters/kube/client.ts";
-import type { ClusterFlags } from "./cache-arguments.ts";
+import type { ClusterFlags } from "./cluster-flags.ts";
 import type { CliConfig } from "./config.ts";
 
 /** A cluster as the user's kubeconfig leads to it. */

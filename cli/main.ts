@@ -8,6 +8,7 @@ import { render } from "./cache-text.ts";
 import { readText, verifyCache } from "./cache-verify.ts";
 import { type UserCluster, userCluster } from "./cluster.ts";
 import { readCliConfig } from "./config.ts";
+import { answerRules } from "./rules.ts";
 
 type ClusterCommand = Extract<Command, { readonly kind: "show" | "flush" }>;
 
@@ -37,6 +38,19 @@ async function run(command: Command): Promise<number> {
       );
       console.log(render(reports, command.output));
       return holds ? 0 : 1;
+    }
+    case "rules": {
+      const { client } = await userCluster(command.cluster, readCliConfig());
+      try {
+        const { text, holds } = await answerRules(client, command, {
+          now: systemClock.now(),
+          width: process.stdout.isTTY ? process.stdout.columns : undefined,
+        });
+        console.log(text);
+        return holds ? 0 : 1;
+      } finally {
+        await client.close();
+      }
     }
     case "show":
     case "flush": {

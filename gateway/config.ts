@@ -10,6 +10,10 @@ export interface GatewayConfig {
   readonly registryPort: number;
   readonly statusPort: number;
   readonly logLevel: string;
+  /** Where the Secret with the clients' hashes and the certificate is mounted; absent, no client has a password. */
+  readonly accessDirectory?: string;
+  /** Whether to serve over TLS, with the certificate in that directory. */
+  readonly tls: boolean;
   /** How long a terminating replica goes on serving before it closes, until every node has stopped sending to it. */
   readonly drainMs: number;
   /** How long downloads under way may then still take; less than the Pod's terminationGracePeriodSeconds. */
@@ -38,17 +42,28 @@ function origins(env: NodeJS.ProcessEnv, name: string, problems: string[]): Read
   return new Map();
 }
 
+function flag(env: NodeJS.ProcessEnv, name: string, problems: string[]): boolean {
+  const text = env[name] ?? "";
+  if (text !== "" && text !== "true" && text !== "false") problems.push(`${name} must be true or false`);
+  return text === "true";
+}
+
 /** Reads the environment. Throws `CONFIG_INVALID` naming every bad variable at once. */
 export function readGatewayConfig(env: NodeJS.ProcessEnv): GatewayConfig {
   const problems: string[] = [];
   const registry = env["REGISTRY_NAME"] ?? "";
   if (registry === "") problems.push("REGISTRY_NAME is not set: it names the CacheRegistry to serve");
+  const accessDirectory = env["ACCESS_DIR"] ?? "";
+  const tls = flag(env, "REGISTRY_TLS", problems);
+  if (tls && accessDirectory === "") problems.push("REGISTRY_TLS needs ACCESS_DIR, where the certificate is");
   const config: GatewayConfig = {
     registry,
     namespace: env["SYSTEM_NAMESPACE"] ?? "cosign-system",
     registryPort: integerVariable(env, "REGISTRY_PORT", 5000, problems),
     statusPort: integerVariable(env, "STATUS_PORT", 9090, problems),
     logLevel: env["LOG_LEVEL"] ?? "info",
+    ...(accessDirectory !== "" && { accessDirectory }),
+    tls,
     drainMs: integerVariable(env, "DRAIN_MS", 5_000, problems),
     graceMs: integerVariable(env, "GRACE_MS", 45_000, problems),
     backendOrigins: origins(env, "BACKEND_ORIGINS", problems),

@@ -3,7 +3,16 @@ import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 /** The `rule` label of requests that no rule answers; no object can have this name. */
 export const NO_RULE = "_undeclared";
 
-export const REQUEST_KINDS = ["ping", "manifest", "blob", "tags", "referrers", "invalid"] as const;
+export const REQUEST_KINDS = [
+  "ping",
+  "manifest",
+  "blob",
+  "tags",
+  "referrers",
+  "catalog",
+  "invalid",
+  "limited",
+] as const;
 export type RequestKind = (typeof REQUEST_KINDS)[number];
 
 const CODE_CLASSES = ["2xx", "3xx", "4xx", "5xx"] as const;

@@ -1,14 +1,17 @@
 import type { ServerResponse } from "node:http";
 import { pipeline } from "node:stream/promises";
 import type { RouteMatch } from "../core/cacherule/routes.ts";
+import type { Refusal } from "../core/gateway/access-errors.ts";
 import { judgeAnswer } from "../core/gateway/answer.ts";
 import { backendFailed, backendTimedOut, type ErrorScope, type OciError, type Wanted } from "../core/gateway/errors.ts";
 import { type HeaderMap, headerOf, requestHeaders, responseHeaders } from "../core/gateway/headers.ts";
-import { renameTagsList, rewriteNextLink } from "../core/gateway/pages.ts";
+import { lastOf, renameTagsList, rewriteNextLink } from "../core/gateway/pages.ts";
 import { formatRegistryPath, type RepositoryRequest } from "../core/gateway/request.ts";
+import { PRIVATE_HEADER } from "../core/gatewayaccess/names.ts";
 import { asBackendError, type BackendAnswer, BackendError, type Backends } from "./backend.ts";
 import { Meter, readText } from "./body.ts";
 import { sendError, sendJson } from "./respond.ts";
+import { Verified } from "./verified.ts";
 
 /** A declared request: what the client asks, and what the rules make of it. */
 export interface Exchange {
@@ -16,6 +19,8 @@ export interface Exchange {
   readonly request: RepositoryRequest;
   readonly headers: HeaderMap;
   readonly match: RouteMatch;
+  /** Asked before content goes out that the backend marks as read with credentials: why this client may not have it, if so. */
+  readonly admitMarked: () => Promise<Refusal | undefined>;
 }
 
 /** What came of an exchange, for the access log and the metrics. */
@@ -86,12 +91,18 @@ export class BackendProxy {
       origin: this.#options.originOf(match.upstream.host),
       method: paged ? "GET" : method, // distribution has no HEAD for lists
       path: formatRegistryPath(request, match.upstream.repository),
-      headers: requestHeaders(paged ? {} : headers),
+      headers: requestHeaders(paged ? {} : headers, method),
       signal,
     });
   }
 
   async #relay(exchange: Exchange, answer: BackendAnswer, res: ServerResponse): Promise<Outcome> {
+    const refusal = PRIVATE_HEADER in answer.headers ? await exchange.admitMarked() : undefined;
+    if (refusal !== undefined) {
+      discard(answer);
+      sendError(res, refusal.error, refusal.headers);
+      return NOTHING;
+    }
     const verdict = judgeAnswer(answer.status, answer.headers, wanted(exchange), scope(exchange));
     if (verdict.kind === "error") {
       discard(answer);
@@ -126,7 +137,7 @@ export class BackendProxy {
     const stop = exchange.request.kind === "blob" ? undefined : this.#stopLate(answer);
     res.setTimeout(this.#limits.clientIdleMs, () => res.destroy());
     try {
-      await pipeline(answer.body, meter, res);
+      await pipeline([answer.body, meter, ...verification(exchange, answer), res]);
       return { bytes: meter.bytes };
     } catch (thrown) {
       return { bytes: meter.bytes, problem: asBackendError(thrown).code }; // the pipeline has cut the connection
@@ -139,7 +150,8 @@ export class BackendProxy {
     const stop = this.#stopLate(answer);
     const text = await readText(answer.body, this.#limits.pageBytes).finally(() => clearTimeout(stop));
     const { repository } = exchange.request;
-    const page = exchange.request.kind === "tags" ? renameTagsList(text, repository) : text;
+    const { request } = exchange;
+    const page = request.kind === "tags" ? renameTagsList(text, repository, lastOf(request)) : text;
     const link = headerOf(answer.headers, "link");
     const sent = { ...exchange.request, repository: exchange.match.upstream.repository };
     const next = link === undefined ? undefined : rewriteNextLink(link, sent, repository);
@@ -170,6 +182,14 @@ function discard(answer: BackendAnswer): void {
 
 function wanted({ request }: Exchange): Wanted {
   return request.kind === "tags" ? { kind: "tags" } : { kind: request.kind, reference: request.reference };
+}
+
+/** What checks whole content against the digest that it was asked for by, or that the backend names; nothing for a part of a blob. */
+function verification({ request }: Exchange, { status, headers }: BackendAnswer): readonly Verified[] {
+  const asked = "reference" in request && request.reference.includes(":") ? request.reference : undefined;
+  const digest = asked ?? headerOf(headers, "docker-content-digest");
+  if (status !== 200 || digest === undefined || !Verified.knows(digest)) return [];
+  return [new Verified(digest, Number(headerOf(headers, "content-length") ?? 0))];
 }
 
 function scope({ match }: Exchange): ErrorScope {

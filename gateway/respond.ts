@@ -21,7 +21,7 @@ export function sendJson(
 }
 
 /** Sends an error of the registry API; when an answer has begun, breaks it off instead, so that it cannot pass for a whole one. */
-export function sendError(res: ServerResponse, error: OciError, headers: Record<string, string> = {}): void {
+export function sendError(res: ServerResponse, error: OciError, headers: Readonly<Record<string, string>> = {}): void {
   if (res.headersSent) {
     res.destroy();
     return;

@@ -1,23 +1,34 @@
+import { systemClock } from "../adapters/clock.ts";
 import { aborted } from "../adapters/deadline.ts";
-import { startServer } from "../adapters/http/server.ts";
 import { type Check, startStatusServer } from "../adapters/http/status.ts";
 import { loadAccess } from "../adapters/kube/access.ts";
-import { connect } from "../adapters/kube/client.ts";
+import { type ConnectedKubeClient, connect } from "../adapters/kube/client.ts";
 import { Informer } from "../adapters/kube/informer.ts";
 import { KubeMetrics } from "../adapters/kube/metrics.ts";
-import { createLog } from "../adapters/telemetry/log.ts";
+import { createLog, type Log } from "../adapters/telemetry/log.ts";
 import { createRegistry } from "../adapters/telemetry/metrics.ts";
 import { VERSION } from "../adapters/version.ts";
 import { backendUrl } from "../core/cacheregistry/names.ts";
-import { CACHE_RULES, type CacheRuleObject } from "../crds/index.ts";
+import { type AccessPolicy, operatorUser } from "../core/gateway/policy.ts";
+import { CACHE_REGISTRIES, CACHE_RULES, type CacheRegistryObject, type CacheRuleObject } from "../crds/index.ts";
+import { Access } from "./access.ts";
+import { accessPage } from "./access-page.ts";
 import { Backends } from "./backend.ts";
-import { readGatewayConfig } from "./config.ts";
+import { BackendCatalogs } from "./catalog.ts";
+import { type GatewayConfig, readGatewayConfig } from "./config.ts";
+import { ClientLimits } from "./limits.ts";
+import { Listener } from "./listener.ts";
 import { GatewayMetrics } from "./metrics.ts";
+import { MountedAccess } from "./mounted.ts";
 import { BackendProbe } from "./probe.ts";
 import { BackendProxy } from "./proxy.ts";
+import { RegistryPolicy } from "./registry-policy.ts";
 import { Rules } from "./rules.ts";
 import { rulesPage } from "./rules-page.ts";
 import { createGateway } from "./server.ts";
+import { TokenReviews } from "./token-reviews.ts";
+
+const POLL_MS = 1_000;
 
 /** Runs one gateway until `signal` aborts, then drains. Rejects when it cannot start. */
 export async function run(env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<void> {
@@ -28,31 +39,82 @@ export async function run(env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<
   const kubeMetrics = new KubeMetrics(telemetry);
 
   const client = connect(await loadAccess(env), { metrics: kubeMetrics });
-  const informer = new Informer<CacheRuleObject>({ client, resource: CACHE_RULES, metrics: kubeMetrics, log });
-  const rules = new Rules({ source: informer, registry: config.registry, metrics, log });
-  const stopInformer = new AbortController();
-  const informing = informer.run(stopInformer.signal);
+  const told = { client, metrics: kubeMetrics, log };
+  const ruleObjects = new Informer<CacheRuleObject>({ ...told, resource: CACHE_RULES });
+  const scope = { fieldSelector: `metadata.name=${config.registry}` };
+  const registries = new Informer<CacheRegistryObject>({ ...told, resource: CACHE_REGISTRIES, scope });
+  const rules = new Rules({ source: ruleObjects, registry: config.registry, metrics, log });
+  const policy = new RegistryPolicy(registries, config.registry, operatorUser(config.namespace));
+  const end = new AbortController();
+  const informing = [ruleObjects.run(end.signal), registries.run(end.signal)];
 
   const originOf = (host: string): string =>
     config.backendOrigins.get(host) ?? backendUrl(config.registry, host, config.namespace);
   const backends = new Backends();
   const probe = new BackendProbe(backends);
   const proxy = new BackendProxy({ backends, originOf });
+  const mounted = mountedAccess(config, log, async (pair) => await listener.useTls(pair));
+  const access = makeAccess(config.registry, client, () => policy.current, mounted, log);
+  const limits = new ClientLimits(systemClock);
+  const catalogs = new BackendCatalogs(backends);
+  const served = { registry: config.registry, routes: () => rules.table, proxy, catalogs, originOf };
+  const options = { ...served, access, limits, metrics, log };
+  const listener = new Listener({ port: config.registryPort, handler: createGateway(options), log });
 
   const ready = new Map<string, Check>([
     ["rules", () => (rules.table === undefined ? "the CacheRules are not loaded yet" : undefined)],
+    ["access", () => (registries.hasSynced ? undefined : "the CacheRegistry is not loaded yet")],
+    ["clients", () => (mounted?.document === undefined && mounted ? "the clients are not loaded yet" : undefined)],
+    ["listening", () => (listener.port === undefined ? "there is no certificate to serve with yet" : undefined)],
     ["serving", () => (signal.aborted ? "the process is ending" : undefined)],
   ]);
-  const pages = new Map([["/-/rules", () => rulesPage(config.registry, rules.table, probe, originOf)]]);
+  const pages = new Map<string, () => unknown>([
+    ["/-/rules", () => rulesPage(config.registry, rules.table, probe, originOf)],
+    ["/-/access", () => accessPage(policy.current, mounted?.document)],
+  ]);
   const status = await startStatusServer({ port: config.statusPort, registry: telemetry, log, ready, pages });
-  const handler = createGateway({ registry: config.registry, routes: () => rules.table, proxy, metrics, log });
-  const server = await startServer({ port: config.registryPort, handler, log });
-  log.info("gateway started", { port: server.port, statusPort: status.port, namespace: config.namespace });
+  if (!config.tls) await listener.startPlain();
+  const polling = keepPolling(mounted, end.signal);
+  log.info("gateway started", { statusPort: status.port, namespace: config.namespace, tls: config.tls });
 
   await aborted(signal);
   log.info("gateway draining", { drainMs: config.drainMs, graceMs: config.graceMs });
-  await server.drain(config.drainMs, config.graceMs);
-  stopInformer.abort();
-  await Promise.all([informing, backends.close(), client.close(), status.close()]);
+  await listener.drain(config.drainMs, config.graceMs);
+  end.abort();
+  await Promise.all([...informing, polling, backends.close(), client.close(), status.close()]);
   log.info("gateway ended");
+}
+
+function mountedAccess(
+  config: GatewayConfig,
+  log: Log,
+  onTls: NonNullable<ConstructorParameters<typeof MountedAccess>[0]["onTls"]>,
+): MountedAccess | undefined {
+  if (config.accessDirectory === undefined) return undefined;
+  return new MountedAccess({ directory: config.accessDirectory, log, ...(config.tls && { onTls }) });
+}
+
+function makeAccess(
+  registry: string,
+  client: ConnectedKubeClient,
+  policy: () => AccessPolicy | undefined,
+  mounted: MountedAccess | undefined,
+  log: Log,
+): Access {
+  const reviews = new TokenReviews(client, systemClock);
+  const none = { users: [] }; // nothing is mounted, so nobody has a password
+  return new Access({
+    registry,
+    policy,
+    document: () => (mounted === undefined ? none : mounted.document),
+    reviewToken: async (token, current) => await reviews.clientOf(token, current),
+    log,
+  });
+}
+
+async function keepPolling(mounted: MountedAccess | undefined, signal: AbortSignal): Promise<void> {
+  while (mounted !== undefined && !signal.aborted) {
+    await mounted.poll();
+    await systemClock.sleep(POLL_MS, signal);
+  }
 }

@@ -1,8 +1,13 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Log } from "../adapters/telemetry/log.ts";
 import type { RouteTable } from "../core/cacherule/routes.ts";
+import type { Refusal } from "../core/gateway/access-errors.ts";
+import { type ParsedCatalogQuery, parseCatalogRequest } from "../core/gateway/catalog.ts";
 import { rulesNotLoaded, undeclared } from "../core/gateway/errors.ts";
 import { parseRegistryRequest, type RepositoryRequest } from "../core/gateway/request.ts";
+import type { Access } from "./access.ts";
+import { type BackendCatalogs, serveCatalog } from "./catalog.ts";
+import type { ClientLimits } from "./limits.ts";
 import { type GatewayMetrics, NO_RULE, type RequestKind } from "./metrics.ts";
 import type { BackendProxy, Outcome } from "./proxy.ts";
 import { sendError, sendJson } from "./respond.ts";
@@ -13,6 +18,11 @@ export interface GatewayOptions {
   /** The table of this moment; undefined before the rules are known. */
   readonly routes: () => RouteTable | undefined;
   readonly proxy: BackendProxy;
+  readonly catalogs: BackendCatalogs;
+  /** The origin (scheme, host, port) of the proxy of an upstream host. */
+  readonly originOf: (upstreamHost: string) => string;
+  readonly access: Access;
+  readonly limits: ClientLimits;
   readonly metrics: GatewayMetrics;
   readonly log: Log;
 }
@@ -20,6 +30,8 @@ export interface GatewayOptions {
 interface Served extends Outcome {
   readonly rule: string;
   readonly kind: RequestKind;
+  /** Who asked, where credentials were asked for. */
+  readonly user?: string;
 }
 
 const SHOWN_LIMIT = 300;
@@ -40,20 +52,51 @@ export function createGateway(options: GatewayOptions): (req: IncomingMessage, r
 }
 
 async function serve(options: GatewayOptions, req: IncomingMessage, res: ServerResponse): Promise<Served> {
+  const { policy } = options.access;
+  const entry = policy === undefined ? undefined : options.limits.enter(req.socket.remoteAddress, policy);
+  if (entry === undefined) return await serveAdmitted(options, req, res);
+  if ("refusal" in entry) return refuse(res, entry.refusal, "limited");
+  try {
+    return await serveAdmitted(options, req, res);
+  } finally {
+    entry.leave();
+  }
+}
+
+async function serveAdmitted(options: GatewayOptions, req: IncomingMessage, res: ServerResponse): Promise<Served> {
+  const catalog = parseCatalogRequest(req.method ?? "", req.url ?? "");
+  if (catalog !== undefined) return await serveList(options, catalog, req, res);
   const parsed = parseRegistryRequest(req.method ?? "", req.url ?? "");
   if (!parsed.ok) {
     sendError(res, parsed.error);
     return { rule: NO_RULE, kind: "invalid", bytes: 0 };
   }
-  if (parsed.request.kind === "ping") {
-    sendJson(res, 200, "{}");
-    return { rule: NO_RULE, kind: "ping", bytes: 0 };
-  }
+  if (parsed.request.kind === "ping") return await servePing(options, req, res);
   return await serveRepository(options, parsed.request, req, res);
 }
 
+async function servePing({ access }: GatewayOptions, req: IncomingMessage, res: ServerResponse): Promise<Served> {
+  const admission = await access.ping(req.headers.authorization);
+  if (admission.kind === "refused") return refuse(res, admission.refusal, "ping");
+  sendJson(res, 200, "{}");
+  return { rule: NO_RULE, kind: "ping", bytes: 0, ...(admission.user !== undefined && { user: admission.user }) };
+}
+
+async function serveList(
+  { registry, routes, access, catalogs, originOf }: GatewayOptions,
+  catalog: ParsedCatalogQuery,
+  req: IncomingMessage,
+  res: ServerResponse,
+): Promise<Served> {
+  const listing = await access.listing(req.headers.authorization);
+  if (listing.kind === "refused") return refuse(res, listing.refusal, "catalog");
+  const { mayList } = listing;
+  const outcome = await serveCatalog({ registry, table: routes(), catalogs, originOf, mayList }, catalog, res);
+  return { rule: NO_RULE, kind: "catalog", ...outcome };
+}
+
 async function serveRepository(
-  { registry, routes, proxy }: GatewayOptions,
+  { registry, routes, proxy, access }: GatewayOptions,
   request: RepositoryRequest,
   req: IncomingMessage,
   res: ServerResponse,
@@ -64,9 +107,22 @@ async function serveRepository(
     sendError(res, table === undefined ? rulesNotLoaded(registry) : undeclared(request.repository, registry));
     return { rule: NO_RULE, kind: request.kind, bytes: 0 };
   }
+  const { authorization } = req.headers;
+  const { rule } = match.route;
+  const admission = await access.content(match.upstream.host, authorization);
+  if (admission.kind === "refused") return refuse(res, admission.refusal, request.kind, rule);
   const method = req.method === "HEAD" ? "HEAD" : "GET";
-  const outcome = await proxy.serve({ method, request, headers: req.headers, match }, res);
-  return { rule: match.route.rule, kind: request.kind, ...outcome };
+  const admitMarked = async (): Promise<Refusal | undefined> => {
+    const marked = admission.user === undefined ? await access.marked(authorization) : admission;
+    return marked.kind === "refused" ? marked.refusal : undefined;
+  };
+  const outcome = await proxy.serve({ method, request, headers: req.headers, match, admitMarked }, res);
+  return { rule, kind: request.kind, ...(admission.user !== undefined && { user: admission.user }), ...outcome };
+}
+
+function refuse(res: ServerResponse, refusal: Refusal, kind: RequestKind, rule: string = NO_RULE): Served {
+  sendError(res, refusal.error, refusal.headers);
+  return { rule, kind, bytes: 0 };
 }
 
 function record(options: GatewayOptions, req: IncomingMessage, res: ServerResponse, served: Served, ms: number): void {
@@ -82,6 +138,7 @@ function record(options: GatewayOptions, req: IncomingMessage, res: ServerRespon
     bytes: served.bytes,
     ms: Math.round(ms),
     client: req.socket.remoteAddress,
+    ...(served.user !== undefined && { user: served.user }),
     ...(served.problem !== undefined && { problem: served.problem }),
   });
 }

@@ -19,6 +19,8 @@ export interface OperatorConfig {
   readonly distributionImage: string;
   /** Set when the operator runs as no Pod whose image could be read. */
   readonly gatewayImage?: string;
+  /** Where the operator's own token for gateways is. */
+  readonly gatewayTokenFile?: string;
   /** How long a healthy upstream, and everything at rest, is left alone. */
   readonly healthyMs: number;
   readonly unhealthyMs: number;
@@ -59,6 +61,7 @@ export function readOperatorConfig(env: NodeJS.ProcessEnv): OperatorConfig {
   const scope = readScope(text("ENFORCEMENT", "opt-in"), text("EXCLUDED_NAMESPACES", ""));
   if (typeof scope === "string") problems.push(`ENFORCEMENT, EXCLUDED_NAMESPACES: ${scope}`);
   const gatewayImage = text("GATEWAY_IMAGE", "");
+  const gatewayTokenFile = text("GATEWAY_TOKEN_FILE", "");
   const podName = text("POD_NAME", "");
   if (podName === "" && gatewayImage === "")
     problems.push("POD_NAME is not set: the gateway's image is read from that Pod; set it, or GATEWAY_IMAGE");
@@ -72,6 +75,7 @@ export function readOperatorConfig(env: NodeJS.ProcessEnv): OperatorConfig {
     logLevel: text("LOG_LEVEL", "info"),
     distributionImage: text("DISTRIBUTION_IMAGE", "docker.io/library/registry:3.1.2"),
     ...(gatewayImage !== "" && { gatewayImage }),
+    ...(gatewayTokenFile !== "" && { gatewayTokenFile }),
     healthyMs: seconds("HEALTHY_INTERVAL", "1m", 1) * 1000,
     unhealthyMs: seconds("UNHEALTHY_INTERVAL", "5s", 1) * 1000,
     pendingMs: 500,

@@ -4,9 +4,7 @@ import type { Log } from "../adapters/telemetry/log.ts";
 import { TrustRootResolver } from "../adapters/trust/resolve.ts";
 import type { Installation, Upstream } from "../core/cacheregistry/types.ts";
 import { DEFAULT_CERTIFICATE_RULE } from "../core/certificates/decide.ts";
-import { cacheRegistryReconciler } from "./cacheregistry/reconciler.ts";
-import { Plans } from "./cacherule/plans.ts";
-import { cacheRuleReconciler } from "./cacherule/reconciler.ts";
+import { cacheReconcilers } from "./caches.ts";
 import { certificateReconciler } from "./certificates/reconciler.ts";
 import type { Sources } from "./clusterimagepolicy/fetching.ts";
 import { clusterImagePolicyReconciler } from "./clusterimagepolicy/reconciler.ts";
@@ -14,19 +12,15 @@ import { policyResolutionReconciler } from "./clusterimagepolicy/resolution.ts";
 import type { OperatorConfig } from "./config.ts";
 import type { Events } from "./events.ts";
 import type { OperatorFlags } from "./flags.ts";
-import { InClusterRegistry, type InClusterWorld } from "./incluster/registry.ts";
-import { UpstreamHealthCache } from "./incluster/upstream-health.ts";
-import { probeUpstream } from "./incluster/upstream-probe.ts";
-import { parsePoliciesPage, parseRulesPage, type RulesPage } from "./pages/documents.ts";
+import { parsePoliciesPage } from "./pages/documents.ts";
 import type { FetchPage } from "./pages/fetch.ts";
 import { StatusPages } from "./pages/poll.ts";
-import type { Providers } from "./providers/provider.ts";
-import { RenderedProvider } from "./providers/rendered.ts";
+import type { RefreshMetrics } from "./refresh/metrics.ts";
 import { runController } from "./runtime/controller.ts";
 import type { RuntimeMetrics } from "./runtime/metrics.ts";
 import { WorkQueue } from "./runtime/workqueue.ts";
 import { sealKeyReconciler } from "./sealkeys/reconciler.ts";
-import { connectTriggers, type Queues, upstreamChanged } from "./triggers.ts";
+import { connectTriggers, upstreamChanged } from "./triggers.ts";
 import { publicGoodReconciler } from "./trustroot/publicgood.ts";
 import { trustRootReconciler } from "./trustroot/reconciler.ts";
 import type { PublicGoodSource } from "./trustroot/source.ts";
@@ -46,44 +40,25 @@ export interface Surroundings {
   readonly events: Events;
   readonly fetchPage: FetchPage;
   readonly metrics: RuntimeMetrics;
+  readonly refreshMetrics: RefreshMetrics;
   readonly clock: Clock;
   readonly log: Log;
 }
 
-/** The pages of every registry's gateways: one poller each, since a page says which registry it is of. */
-function gatewayPages(fetchPage: FetchPage, clock: Clock) {
-  const pollers = new Map<string, StatusPages<RulesPage>>();
-  return (registry: string): StatusPages<RulesPage> => {
-    const known = pollers.get(registry);
-    if (known !== undefined) return known;
-    const poller = new StatusPages("/-/rules", (document) => parseRulesPage(document, registry), fetchPage, clock);
-    pollers.set(registry, poller);
-    return poller;
-  };
-}
+/** Pulling an image through a cache takes as long as the upstream is slow. */
+const REFRESH_DEADLINE_MS = 45 * 60_000;
 
-function reconcilers(surroundings: Surroundings, queues: Queues, signal: AbortSignal) {
-  const { client, config, installation, world, events, fetchPage, clock, log } = surroundings;
+function reconcilers(surroundings: Surroundings) {
+  const { client, config, world, events, fetchPage, clock, log } = surroundings;
   const { namespace, pagesPort: statusPort, healthyMs, unhealthyMs, pendingMs } = config;
   const resyncMs = surroundings.flags.trustRootResyncMs;
-  const { rules, registries, secrets, deployments, endpointSlices, policies } = world;
-  const pagesOf = gatewayPages(fetchPage, clock);
-  const onChange = ({ host }: Upstream) => upstreamChanged(world, queues, host);
-  const health = new UpstreamHealthCache({ probe: probeUpstream, healthyMs, unhealthyMs, clock, signal, onChange });
-  const askGateways: InClusterWorld["askGateways"] = (registry, endpoints, stop) =>
-    pagesOf(registry).ask(endpoints, stop);
+  const { secrets, endpointSlices, policies } = world;
   const configurations = () => world.webhookConfigurations();
-  const intervals = { healthyMs, unhealthyMs, pendingMs, driftMs: config.driftMs, patienceMs: config.patienceMs };
+  const intervals = { healthyMs, unhealthyMs, pendingMs };
   const common = { client, namespace, secrets, clock, log, events, intervals };
-  const managed = () => world.managed();
-  const inCluster = { ...common, installation, statusPort, deployments, endpointSlices, health, managed, askGateways };
-  const providers: Providers = new Map([["inCluster", new RenderedProvider(new InClusterRegistry(inCluster))]]);
-  const plans = new Plans(rules, providers);
   const policyPages = new StatusPages("/-/policies", parsePoliciesPage, fetchPage, clock);
   const sealRule = { rotateAfterSeconds: config.rotateSealKeysSeconds, keepRetiredSeconds: config.keepSealKeysSeconds };
   return {
-    registries: cacheRegistryReconciler({ ...common, plans, registries, rules, providers }),
-    rules: cacheRuleReconciler({ ...common, plans, rules, registries, providers }),
     policies: clusterImagePolicyReconciler({
       ...common,
       policies,
@@ -137,6 +112,7 @@ export async function runControllers(surroundings: Surroundings, signal: AbortSi
   const queues = {
     registries: queue("cacheregistry"),
     rules: queue("cacherule"),
+    refresh: queue("refresh"),
     policies: queue("clusterimagepolicy"),
     certificates: queue("certificates"),
     webhooks: queue("webhookconfigurations"),
@@ -148,6 +124,7 @@ export async function runControllers(surroundings: Surroundings, signal: AbortSi
   const workers = {
     registries: 2,
     rules: 4,
+    refresh: 4,
     policies: 2,
     certificates: 1,
     webhooks: 1,
@@ -156,11 +133,15 @@ export async function runControllers(surroundings: Surroundings, signal: AbortSi
     publicGood: 1,
     resolutions: 4,
   } as const;
-  const all = reconcilers(surroundings, queues, signal);
+  const onUpstreamChange = ({ host }: Upstream) => upstreamChanged(surroundings.world, queues, host);
+  const { close, ...caches } = cacheReconcilers({ ...surroundings, onUpstreamChange }, signal);
+  const all = { ...reconcilers(surroundings), ...caches };
   const names = Object.keys(queues) as readonly (keyof typeof queues)[];
-  const running = names.map((name) =>
-    runController({ queue: queues[name], reconcile: all[name], workers: workers[name], metrics, clock, log }, signal),
-  );
+  const running = names.map((name) => {
+    const deadline = name === "refresh" ? { deadlineMs: REFRESH_DEADLINE_MS } : {};
+    const options = { queue: queues[name], reconcile: all[name], workers: workers[name], metrics, clock, log };
+    return runController({ ...options, ...deadline }, signal);
+  });
   connectTriggers(surroundings.world, queues);
-  await Promise.all(running);
+  await Promise.all(running).finally(close);
 }

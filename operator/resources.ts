@@ -30,6 +30,7 @@ export const MANAGED_RESOURCES: readonly Resource[] = [
   PodDisruptionBudgets,
   NetworkPolicies,
   Resources.persistentVolumeClaims,
+  Resources.configMaps,
   Resources.secrets,
 ];
 

@@ -17,6 +17,7 @@ import { runControllers } from "./controllers.ts";
 import { parseOperatorFlags } from "./flags.ts";
 import { readInstallation } from "./installation.ts";
 import { pageReader } from "./pages/fetch.ts";
+import { RefreshMetrics } from "./refresh/metrics.ts";
 import { RuntimeMetrics } from "./runtime/metrics.ts";
 import { publicGoodSource } from "./trustroot/source.ts";
 import { World } from "./world.ts";
@@ -33,6 +34,7 @@ export async function run(env: NodeJS.ProcessEnv, signal: AbortSignal, argv: rea
   const telemetry = createRegistry("operator", VERSION);
   const kubeMetrics = new KubeMetrics(telemetry);
   const metrics = new RuntimeMetrics(telemetry);
+  const refreshMetrics = new RefreshMetrics(telemetry);
   const client = connect(await loadAccess(env), { metrics: kubeMetrics });
   const world = new World({ client, namespace, metrics: kubeMetrics, log });
   const events = new EventRecorder({ client, controller: "entrepot.dev/operator", instance: podName, log });
@@ -66,6 +68,7 @@ export async function run(env: NodeJS.ProcessEnv, signal: AbortSignal, argv: rea
         events,
         fetchPage,
         metrics,
+        refreshMetrics,
         clock: systemClock,
         log,
       },

@@ -23,6 +23,7 @@ export type Queues = Readonly<
   Record<
     | "registries"
     | "rules"
+    | "refresh"
     | "policies"
     | "certificates"
     | "webhooks"
@@ -74,6 +75,7 @@ export function connectTriggers(world: World, queues: Queues): void {
 
   world.rules.subscribe((change) => {
     queues.rules.add(change.key);
+    queues.refresh.add(change.key); // one that was not served may be now
     const rule = change.after ?? change.before;
     if (rule === undefined || !specChanged(change)) return;
     queues.registries.add(rule.spec.registryRef.name);

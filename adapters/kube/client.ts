@@ -1,6 +1,6 @@
 import type { KubeAccess } from "./access.ts";
 import { isKubeError } from "./errors.ts";
-import { listAll } from "./list.ts";
+import { listAll, listPages } from "./list.ts";
 import { adopt } from "./objects.ts";
 import { apiVersionOf, collectionPath, objectPath } from "./resources.ts";
 import { type Call, Transport, type TransportOptions } from "./transport.ts";
@@ -28,6 +28,8 @@ export interface ClientOptions extends TransportOptions {
 
 /** A client whose connections can be closed, when the process ends in an orderly way. */
 export interface ConnectedKubeClient extends KubeClient {
+  /** A collection page by page, for those who need not have it all at once. Throws `KubeError`, GONE when it changed too much meanwhile. */
+  pages<T extends KubeObject>(resource: Resource, scope?: Scope & { signal?: AbortSignal }): AsyncIterable<KubeList<T>>;
   /** Waits for the calls in flight (abort watches first), then closes the connections. */
   close(): Promise<void>;
 }
@@ -149,13 +151,29 @@ class HttpKubeClient implements ConnectedKubeClient {
     resource: Resource,
     scope: Scope & { signal?: AbortSignal } = {},
   ): Promise<KubeList<T>> {
-    const call: Call = {
+    return await listAll<T>(this.#transport, resource, this.#listCall(resource, scope), this.#limits);
+  }
+
+  async *pages<T extends KubeObject>(
+    resource: Resource,
+    scope: Scope & { signal?: AbortSignal } = {},
+  ): AsyncGenerator<KubeList<T>, void, undefined> {
+    for await (const { items, resourceVersion } of listPages<T>(
+      this.#transport,
+      resource,
+      this.#listCall(resource, scope),
+      this.#limits,
+    ))
+      yield { items, resourceVersion };
+  }
+
+  #listCall(resource: Resource, scope: Scope & { signal?: AbortSignal }): Call {
+    return {
       ...this.#call("list", resource, scope.signal, undefined, scope.namespace),
       method: "GET",
       path: collectionPath(resource, scope.namespace),
       query: selectors(scope),
     };
-    return await listAll<T>(this.#transport, resource, call, this.#limits);
   }
 
   async *watch<T extends KubeObject>(

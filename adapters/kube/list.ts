@@ -36,24 +36,42 @@ async function allPages<T extends KubeObject>(
 ): Promise<KubeList<T>> {
   const items: T[] = [];
   let budget = limits.maxListBytes;
-  let limit = limits.pageSize;
+  let resourceVersion = "";
+  for await (const page of listPages<T>(transport, resource, call, limits)) {
+    budget -= page.bytes;
+    if (budget < 0)
+      throw new KubeError("TOO_LARGE", `${call.subject}: the list is longer than ${limits.maxListBytes} bytes`);
+    items.push(...page.items);
+    resourceVersion = page.resourceVersion;
+  }
+  return { items, resourceVersion };
+}
+
+/**
+ * The pages of a collection (`limit` and `continue`), each dropped when the next is asked for, all at one resourceVersion. A page over
+ * the byte limit is asked for again in a fifth of the size. Throws `KubeError`: GONE when the snapshot was compacted between two pages.
+ */
+export async function* listPages<T extends KubeObject>(
+  transport: Transport,
+  resource: Resource,
+  call: Call,
+  { pageSize, maxPageBytes }: Pick<ListLimits, "pageSize" | "maxPageBytes">,
+): AsyncGenerator<KubeList<T> & { readonly bytes: number }, void, undefined> {
+  let limit = pageSize;
   let token: string | undefined;
   for (;;) {
     const query = { ...call.query, limit: String(limit), ...(token === undefined ? {} : { continue: token }) };
     let answer: Awaited<ReturnType<Transport["json"]>>;
     try {
-      answer = await transport.json({ ...call, query, maxBytes: limits.maxPageBytes });
+      answer = await transport.json({ ...call, query, maxBytes: maxPageBytes });
     } catch (thrown) {
       if (!isKubeError(thrown, "TOO_LARGE") || limit === 1) throw thrown;
       limit = Math.ceil(limit / 5);
       continue;
     }
-    budget -= answer.bytes;
-    if (budget < 0)
-      throw new KubeError("TOO_LARGE", `${call.subject}: the list is longer than ${limits.maxListBytes} bytes`);
-    const page = adoptPage<T>(answer.value, resource, call.subject);
-    items.push(...page.items);
-    if (page.next === undefined) return { items, resourceVersion: page.resourceVersion };
-    token = page.next;
+    const { next, ...page } = adoptPage<T>(answer.value, resource, call.subject);
+    yield { ...page, bytes: answer.bytes };
+    if (next === undefined) return;
+    token = next;
   }
 }

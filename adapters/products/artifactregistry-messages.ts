@@ -1,5 +1,5 @@
 import type { protos } from "@google-cloud/artifact-registry";
-import type { RepositoryUpstream, WantedRepository } from "../../core/product/artifactregistry.ts";
+import { MARK, type RepositoryUpstream, type WantedRepository } from "../../core/product/artifactregistry.ts";
 import type { CleanupPolicy } from "../../core/product/artifactregistry-cleanup.ts";
 import { type FoundRepository, MUTABLE } from "../../core/product/artifactregistry-compare.ts";
 
@@ -123,6 +123,17 @@ export function newRepository(wanted: WantedRepository): RepositoryMessage {
   };
 }
 
+function changedLabels(wanted: WantedRepository, found: FoundRepository): Readonly<Record<string, string>> {
+  const { [MARK.credentials]: _old, ...others } = found.labels;
+  const credentials = wanted.mark[MARK.credentials];
+  return { ...others, ...wanted.labels, ...(credentials !== undefined && { [MARK.credentials]: credentials }) };
+}
+
+/** The fields to change for `fields`: with credentials goes the label that names them. */
+export function changedFields(fields: readonly string[]): readonly string[] {
+  return fields.includes(MUTABLE.credentials) ? [...new Set([...fields, MUTABLE.labels])] : fields;
+}
+
 /** What a PATCH of `fields` (paths of an update mask) sends. Labels of others stay: a mask replaces the whole map. */
 export function changedRepository(
   name: string,
@@ -134,7 +145,7 @@ export function changedRepository(
   return {
     name,
     ...(has(MUTABLE.description) && { description: wanted.description ?? "" }),
-    ...(has(MUTABLE.labels) && { labels: { ...found.labels, ...wanted.labels } }),
+    ...(has(MUTABLE.labels) && { labels: changedLabels(wanted, found) }),
     ...(has(MUTABLE.cleanupPolicies) && { cleanupPolicies: policyMessages(wanted.cleanupPolicies ?? []) }),
     ...(has(MUTABLE.cleanupPolicyDryRun) && { cleanupPolicyDryRun: false }),
     ...(has(MUTABLE.credentials) && { remoteRepositoryConfig: credentialsMessage(wanted) }),

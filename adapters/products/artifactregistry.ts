@@ -5,6 +5,7 @@ import { abortable } from "../deadline.ts";
 import { type Asked, failureOf, statusError } from "./artifactregistry-errors.ts";
 import { PUBLIC_UNIVERSE, type ServiceAccountKey } from "./artifactregistry-key.ts";
 import {
+  changedFields,
   changedRepository,
   foundRepository,
   newRepository,
@@ -146,8 +147,9 @@ export class ArtifactRegistryApi {
     const withCredentials = wanted.credentials !== undefined;
     const asked = { what: `change ${name}`, permission: "artifactregistry.repositories.update", withCredentials };
     await this.#call(asked, signal, async () => {
-      const repository = changedRepository(name, wanted, found, fields);
-      await this.#client.updateRepository({ repository, updateMask: { paths: [...fields] } }, ONCE);
+      const paths = [...changedFields(fields)];
+      const repository = changedRepository(name, wanted, found, paths);
+      await this.#client.updateRepository({ repository, updateMask: { paths } }, ONCE);
     });
   }
 

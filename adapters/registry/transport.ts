@@ -25,8 +25,10 @@ export type RequestOutcome =
 export type ObserveRequest = (operation: Operation, outcome: RequestOutcome, seconds: number) => void;
 
 export interface TransportOptions {
-  /** More certificate authorities (PEM), beside the system's. */
+  /** More certificates to trust (PEM), authorities or those of servers themselves, beside the system's. */
   readonly ca?: string;
+  /** The name that servers' certificates must have, where it is another than the host that is asked. */
+  readonly serverName?: string;
   readonly observe?: ObserveRequest;
   /** For one HTTP request, from the first packet to the last byte of the answer; 10 s if absent. */
   readonly attemptMs?: number;
@@ -66,12 +68,13 @@ const USER_AGENT = "entrepot";
 
 type OnResolved = (hostname: string, addresses: readonly string[]) => void;
 
-function createAgent(reach: Nearness, ca: string | undefined, onResolved: OnResolved): Agent {
+function createAgent(reach: Nearness, { ca, serverName }: TransportOptions, onResolved: OnResolved): Agent {
   return new Agent({
     connect: {
       timeout: CONNECT_MS,
       lookup: lookupWithin(reach, onResolved),
-      ...(ca !== undefined && { ca: [...getCACertificates("default"), ca] }),
+      ...(ca !== undefined && { ca: [...getCACertificates("default"), ca], allowPartialTrustChain: true }),
+      ...(serverName !== undefined && { servername: serverName }),
     },
     connections: 16, // per host: a registry is not to be flooded when many images arrive at once
     pipelining: 1,
@@ -218,7 +221,7 @@ export class Transport {
   #agent(reach: Nearness): Agent {
     const known = this.#agents.get(reach);
     if (known !== undefined) return known;
-    const agent = createAgent(reach, this.#options.ca, (host, addresses) => {
+    const agent = createAgent(reach, this.#options, (host, addresses) => {
       if (this.#resolved.get(host) !== "public") this.#resolved.set(host, farthestOf(addresses));
     });
     this.#agents.set(reach, agent);

@@ -6,19 +6,49 @@ import {
   DISTRIBUTION_PORT,
   distributionConfig,
 } from "./distribution.ts";
-import { CONFIG_ANNOTATION, managedLabels, ownedBy, selectorLabels, UPSTREAM_ANNOTATION } from "./labels.ts";
+import {
+  AZURE_IDENTITY_LABEL,
+  CONFIG_ANNOTATION,
+  managedLabels,
+  ownedBy,
+  selectorLabels,
+  UPSTREAM_ANNOTATION,
+} from "./labels.ts";
 import { backendName } from "./names.ts";
+import { containerResources } from "./resources.ts";
 import { hardened, NON_ROOT } from "./security.ts";
-import type { InClusterSpec, InClusterStorage, Installation, Manifest, RegistryIdentity, Upstream } from "./types.ts";
+import {
+  accessModes,
+  isExclusive,
+  isObjectStorage,
+  objectStorageDriver,
+  STORAGE_KEY_DIRECTORY,
+  STORAGE_KEY_FILE,
+} from "./storage.ts";
+import type {
+  InClusterSpec,
+  InClusterStorage,
+  Installation,
+  Manifest,
+  PodResources,
+  RegistryIdentity,
+  StorageCredentials,
+  Upstream,
+} from "./types.ts";
 
-const CA_DIRECTORY = "/etc/distribution-ca";
+const CA_FILE = "ca.crt";
 
-function accessModes(storage: InClusterStorage): readonly string[] {
-  return storage.persistentVolumeClaim?.accessModes ?? ["ReadWriteOnce"];
-}
+/** Files of the proxy's Secret, and the folder where each is found; one folder for each, since they are mounted separately. */
+const FOLDERS: Readonly<Record<string, { readonly volume: string; readonly directory: string }>> = {
+  "config.yml": { volume: "config", directory: CONFIG_DIRECTORY },
+  [CA_FILE]: { volume: "ca", directory: "/etc/distribution-ca" },
+  [STORAGE_KEY_FILE]: { volume: "storage-key", directory: STORAGE_KEY_DIRECTORY },
+};
 
-function isExclusive(storage: InClusterStorage): boolean {
-  return storage.persistentVolumeClaim !== undefined && !accessModes(storage).includes("ReadWriteMany");
+type Files = Readonly<Record<string, string>>;
+
+function mountedFiles(files: Files) {
+  return Object.entries(FOLDERS).flatMap(([file, folder]) => (file in files ? [{ file, ...folder }] : []));
 }
 
 function claim(base: Manifest, storage: InClusterStorage): readonly Manifest[] {
@@ -32,19 +62,29 @@ function claim(base: Manifest, storage: InClusterStorage): readonly Manifest[] {
   return [{ ...base, apiVersion: "v1", kind: "PersistentVolumeClaim", spec }];
 }
 
-function volumes(name: string, storage: InClusterStorage, withCa: boolean): readonly object[] {
+function volumes(name: string, storage: InClusterStorage, files: Files): readonly object[] {
   const data = storage.persistentVolumeClaim
     ? { persistentVolumeClaim: { claimName: name } }
     : { emptyDir: { ...(storage.emptyDir?.sizeLimit !== undefined && { sizeLimit: storage.emptyDir.sizeLimit }) } };
-  const part = (volume: string, key: string) => ({
+  const mounted: object[] = mountedFiles(files).map(({ file, volume }) => ({
     name: volume,
-    secret: { secretName: name, items: [{ key, path: key }], defaultMode: 0o440 },
-  });
-  return [part("config", "config.yml"), { name: "data", ...data }, ...(withCa ? [part("ca", "ca.crt")] : [])];
+    secret: { secretName: name, items: [{ key: file, path: file }], defaultMode: 0o440 },
+  }));
+  return isObjectStorage(storage) ? mounted : mounted.toSpliced(1, 0, { name: "data", ...data });
 }
 
-function container(image: string, withCa: boolean): object {
+/** Uploads to a storage service go through memory, 10 MiB and more for each layer under way. */
+function defaultResources(storage: InClusterStorage): PodResources {
+  return { requests: { cpu: "50m", memory: "64Mi" }, limits: { memory: isObjectStorage(storage) ? "1Gi" : "512Mi" } };
+}
+
+function container(image: string, { storage, proxy }: InClusterSpec, files: Files): object {
   const probe = { httpGet: { path: "/v2/", port: "registry" } };
+  const mounts: object[] = mountedFiles(files).map(({ volume, directory }) => ({
+    name: volume,
+    mountPath: directory,
+    readOnly: true,
+  }));
   return {
     name: "distribution",
     image,
@@ -52,67 +92,108 @@ function container(image: string, withCa: boolean): object {
     env: [
       { name: "OTEL_TRACES_EXPORTER", value: "none" }, // the default exporter calls localhost:4318 for ever
       // Go reads this directory besides the image's own bundle of roots.
-      ...(withCa ? [{ name: "SSL_CERT_DIR", value: CA_DIRECTORY }] : []),
+      ...(CA_FILE in files ? [{ name: "SSL_CERT_DIR", value: FOLDERS[CA_FILE]?.directory }] : []),
     ],
     ports: [
       { name: "registry", containerPort: DISTRIBUTION_PORT, protocol: "TCP" },
       { name: "metrics", containerPort: DISTRIBUTION_METRICS_PORT, protocol: "TCP" },
     ],
-    resources: { requests: { cpu: "50m", memory: "64Mi" }, limits: { memory: "512Mi" } },
+    resources: containerResources(proxy?.resources, defaultResources(storage)),
     securityContext: hardened(),
     startupProbe: { ...probe, periodSeconds: 1, failureThreshold: 60 },
     readinessProbe: { ...probe, periodSeconds: 2 },
     livenessProbe: { ...probe, periodSeconds: 10, timeoutSeconds: 5 },
-    volumeMounts: [
-      { name: "config", mountPath: CONFIG_DIRECTORY, readOnly: true },
-      { name: "data", mountPath: DATA_DIRECTORY },
-      ...(withCa ? [{ name: "ca", mountPath: CA_DIRECTORY, readOnly: true }] : []),
-    ],
+    volumeMounts: isObjectStorage(storage)
+      ? mounts
+      : mounts.toSpliced(1, 0, { name: "data", mountPath: DATA_DIRECTORY }),
   };
 }
 
+/** The files of the proxy's Secret: its configuration, and what that refers to. All that is secret is here. */
+function filesOf(name: string, spec: InClusterSpec, upstream: Upstream, credentials?: StorageCredentials): Files {
+  const { storage, ttl, proxy } = spec;
+  const driver = objectStorageDriver(storage, name, credentials);
+  const options = {
+    ...(ttl !== undefined && { ttl }),
+    ...(driver !== undefined && { driver }),
+    shared: (proxy?.replicas ?? 1) > 1,
+  };
+  return {
+    "config.yml": distributionConfig(upstream, options),
+    ...(upstream.caBundle !== undefined && { [CA_FILE]: upstream.caBundle }),
+    ...(credentials?.kind === "gcs" && { [STORAGE_KEY_FILE]: credentials.keyJson }),
+  };
+}
+
+/** The Pods of a proxy. No token of the API server's is mounted: clouds that give Pods an identity project one of their own. */
+function podSpec(
+  name: string,
+  spec: InClusterSpec,
+  installation: Installation,
+  files: Files,
+  selector: object,
+): object {
+  const account = spec.proxy?.serviceAccountName;
+  const spread = {
+    maxSkew: 1,
+    topologyKey: "kubernetes.io/hostname",
+    whenUnsatisfiable: "ScheduleAnyway",
+    labelSelector: { matchLabels: selector },
+  };
+  return {
+    ...(account !== undefined && { serviceAccountName: account }),
+    automountServiceAccountToken: false,
+    enableServiceLinks: false, // a Service called "registry" would put REGISTRY_… variables in, which distribution takes for configuration
+    terminationGracePeriodSeconds: 30,
+    securityContext: { ...NON_ROOT, fsGroup: NON_ROOT.runAsGroup, fsGroupChangePolicy: "OnRootMismatch" },
+    ...((spec.proxy?.replicas ?? 1) > 1 && { topologySpreadConstraints: [spread] }),
+    containers: [container(spec.image ?? installation.distributionImage, spec, files)],
+    volumes: volumes(name, spec.storage, files),
+  };
+}
+
+/** Of several Pods one may go at a time; one alone must not hold up a drained node. */
+function disruptionBudget(base: Manifest, replicas: number, selector: object): readonly Manifest[] {
+  if (replicas <= 1) return [];
+  const spec = { maxUnavailable: 1, selector: { matchLabels: selector } };
+  return [{ ...base, apiVersion: "policy/v1", kind: "PodDisruptionBudget", spec }];
+}
+
 /**
- * The objects of the proxy of one upstream: Secret with its configuration, Service, Deployment, and a claim where storage says so.
- * A changed configuration changes the Pod template, and so rolls the Pod. A claim that one node at a time can hold needs `Recreate`:
- * with a rolling update the new Pod would wait for a volume that the old one keeps.
+ * The objects of the proxy of one upstream: Secret with its configuration, Service, Deployment, and a claim where storage says so, a
+ * disruption budget where there are several Pods. A changed configuration changes the Pod template, and so rolls the Pods. A claim that
+ * one node at a time can hold needs `Recreate`: with a rolling update the new Pod would wait for a volume that the old one keeps.
  */
 export function backendObjects(
   registry: RegistryIdentity,
   spec: InClusterSpec,
   upstream: Upstream,
   installation: Installation,
+  storageCredentials?: StorageCredentials,
 ): readonly Manifest[] {
   const name = backendName(registry.name, upstream.host);
-  const files = {
-    "config.yml": distributionConfig(upstream, spec.ttl),
-    ...(upstream.caBundle !== undefined && { "ca.crt": upstream.caBundle }),
-  };
-  const withCa = upstream.caBundle !== undefined;
+  const files = filesOf(name, spec, upstream, storageCredentials);
+  const replicas = spec.proxy?.replicas ?? 1;
   const selector = selectorLabels(registry.name, "cache", name);
+  const labels = managedLabels(registry.name, "cache", name);
   const base: Manifest = {
     apiVersion: "v1",
     kind: "",
     metadata: {
       name,
       namespace: installation.namespace,
-      labels: managedLabels(registry.name, "cache", name),
+      labels,
       annotations: { [UPSTREAM_ANNOTATION]: upstream.host },
       ownerReferences: ownedBy(registry),
     },
   };
+  const asksAzure = spec.storage.azure !== undefined && storageCredentials === undefined;
   const template = {
     metadata: {
-      labels: managedLabels(registry.name, "cache", name),
+      labels: { ...labels, ...(asksAzure && { [AZURE_IDENTITY_LABEL]: "true" }) },
       annotations: { [CONFIG_ANNOTATION]: contentHash(files) },
     },
-    spec: {
-      automountServiceAccountToken: false,
-      enableServiceLinks: false, // a Service called "registry" would put REGISTRY_… variables in, which distribution takes for configuration
-      terminationGracePeriodSeconds: 30,
-      securityContext: { ...NON_ROOT, fsGroup: NON_ROOT.runAsGroup, fsGroupChangePolicy: "OnRootMismatch" },
-      containers: [container(spec.image ?? installation.distributionImage, withCa)],
-      volumes: volumes(name, spec.storage, withCa),
-    },
+    spec: podSpec(name, spec, installation, files, selector),
   };
   const strategy = isExclusive(spec.storage)
     ? { type: "Recreate" }
@@ -142,7 +223,8 @@ export function backendObjects(
       ...base,
       apiVersion: "apps/v1",
       kind: "Deployment",
-      spec: { replicas: 1, revisionHistoryLimit: 2, selector: { matchLabels: selector }, strategy, template },
+      spec: { replicas, revisionHistoryLimit: 2, selector: { matchLabels: selector }, strategy, template },
     },
+    ...disruptionBudget(base, replicas, selector),
   ];
 }

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { dump } from "js-yaml";
+import { PRIVATE_HEADER } from "../gatewayaccess/names.ts";
 import type { Upstream } from "./types.ts";
 import { upstreamUrl } from "./upstream.ts";
 
@@ -18,27 +19,39 @@ function asciiOnly(yaml: string): string {
   });
 }
 
+/** What else decides about a proxy's configuration. */
+export interface ProxyOptions {
+  /** A Go duration; `0s` keeps content for ever, none is distribution's seven days. */
+  readonly ttl?: string;
+  /** A storage driver with its parameters; none is files on the mounted volume. */
+  readonly driver?: object;
+  /** Whether several Pods share the storage. */
+  readonly shared?: boolean;
+}
+
 /**
  * The `config.yml` of a CNCF distribution v3.1 registry that proxies one upstream (configuration reference: "proxy", "storage",
  * "health"). Every string is double-quoted and ASCII, so no credential can be read as YAML. Deterministic: equal input, equal bytes.
- * `ttl` is a Go duration; `0s` keeps content for ever, none is distribution's seven days.
+ * There is no `http.secret`: it signs uploads, and a proxy takes none (registry/handlers/app.go), so replicas need not agree on one.
  */
-export function distributionConfig(upstream: Upstream, ttl?: string): string {
+export function distributionConfig(upstream: Upstream, { ttl, driver, shared = false }: ProxyOptions = {}): string {
   const config = {
     version: "0.1",
     log: { level: "info", formatter: "json", accesslog: { disabled: false } },
     storage: {
-      filesystem: { rootdirectory: DATA_DIRECTORY },
+      ...(driver ?? { filesystem: { rootdirectory: DATA_DIRECTORY } }),
       delete: { enabled: true }, // expiry deletes, and is refused without it
       redirect: { disable: true }, // nodes reach the gateway only, never the storage
-      cache: { blobdescriptor: "inmemory" },
+      // In memory a Pod would go on believing in a blob that another one let expire, and answer for it with an error.
+      ...(!shared && { cache: { blobdescriptor: "inmemory" } }),
     },
     http: {
       addr: `:${DISTRIBUTION_PORT}`,
       draintimeout: "20s",
+      ...(upstream.credentials && { headers: { [PRIVATE_HEADER]: ["true"] } }),
       debug: { addr: `:${DISTRIBUTION_METRICS_PORT}`, prometheus: { enabled: true, path: "/metrics" } },
     },
-    health: { storagedriver: { enabled: true, interval: "10s", threshold: 3 } },
+    health: { storagedriver: { enabled: true, interval: driver === undefined ? "10s" : "30s", threshold: 3 } },
     proxy: {
       remoteurl: upstreamUrl(upstream),
       ...(upstream.credentials && { username: upstream.credentials.username, password: upstream.credentials.password }),

@@ -1,5 +1,10 @@
+import { accessObjects } from "../gatewayaccess/manifests.ts";
+import { ACCESS_DIRECTORY, accessSecretName } from "../gatewayaccess/names.ts";
+import type { GatewayAccess } from "../gatewayaccess/resolve.ts";
+import type { GatewaySpec } from "../gatewayaccess/types.ts";
 import { managedLabels, ownedBy, selectorLabels } from "./labels.ts";
 import { gatewayName } from "./names.ts";
+import { containerResources } from "./resources.ts";
 import { hardened, NON_ROOT } from "./security.ts";
 import type { InClusterSpec, Installation, Manifest, RegistryIdentity } from "./types.ts";
 
@@ -8,7 +13,18 @@ export const STATUS_PORT = 9090;
 /** Gateway replicas where the CacheRegistry names none: one may go without a pull failing. */
 export const DEFAULT_GATEWAY_REPLICAS = 2;
 
-function container(registry: RegistryIdentity, installation: Installation): object {
+/** What the gateway's container asks for where spec says nothing. */
+export const GATEWAY_RESOURCES = { requests: { cpu: "50m", memory: "96Mi" }, limits: { memory: "384Mi" } } as const;
+
+/** What one gateway's objects are made from. */
+interface Wanted {
+  readonly registry: RegistryIdentity;
+  readonly spec: InClusterSpec & Partial<GatewaySpec>;
+  readonly installation: Installation;
+  readonly access: GatewayAccess | undefined;
+}
+
+function container({ registry, spec, installation, access }: Wanted): object {
   const probe = (path: string) => ({ httpGet: { path, port: "status" } });
   return {
     name: "gateway",
@@ -20,25 +36,29 @@ function container(registry: RegistryIdentity, installation: Installation): obje
       { name: "SYSTEM_NAMESPACE", value: installation.namespace },
       { name: "LOG_LEVEL", value: installation.logLevel },
       { name: "POD_NAME", valueFrom: { fieldRef: { apiVersion: "v1", fieldPath: "metadata.name" } } },
+      ...(access ? [{ name: "ACCESS_DIR", value: ACCESS_DIRECTORY }] : []),
+      ...(access?.tls ? [{ name: "REGISTRY_TLS", value: "true" }] : []),
     ],
     ports: [
       { name: "registry", containerPort: GATEWAY_PORT, protocol: "TCP" },
       { name: "status", containerPort: STATUS_PORT, protocol: "TCP" },
     ],
-    resources: { requests: { cpu: "50m", memory: "96Mi" }, limits: { memory: "384Mi" } },
+    resources: containerResources(spec.resources, GATEWAY_RESOURCES),
     securityContext: hardened(),
     startupProbe: { ...probe("/readyz"), periodSeconds: 1, failureThreshold: 60 },
     readinessProbe: { ...probe("/readyz"), periodSeconds: 2 },
     livenessProbe: { ...probe("/livez"), periodSeconds: 10, timeoutSeconds: 5 },
+    ...(access && { volumeMounts: [{ name: "access", mountPath: ACCESS_DIRECTORY, readOnly: true }] }),
   };
 }
 
-function podSpec(registry: RegistryIdentity, installation: Installation, selector: Record<string, string>): object {
+function podSpec(wanted: Wanted, selector: Record<string, string>): object {
+  const { registry, installation, access } = wanted;
   return {
     serviceAccountName: installation.gatewayServiceAccount,
     enableServiceLinks: false,
     terminationGracePeriodSeconds: 60, // more than the gateway's drain and grace together (5 s and 45 s)
-    securityContext: NON_ROOT,
+    securityContext: access === undefined ? NON_ROOT : { ...NON_ROOT, fsGroup: NON_ROOT.runAsGroup },
     topologySpreadConstraints: [
       {
         maxSkew: 1,
@@ -47,15 +67,23 @@ function podSpec(registry: RegistryIdentity, installation: Installation, selecto
         labelSelector: { matchLabels: selector },
       },
     ],
-    containers: [container(registry, installation)],
+    containers: [container(wanted)],
+    ...(access && {
+      // Never by subPath: such a mount does not follow the Secret.
+      volumes: [{ name: "access", secret: { secretName: accessSecretName(registry.name), defaultMode: 0o440 } }],
+    }),
   };
 }
 
-/** The gateway of one CacheRegistry: Deployment, Service (ClusterIP, or NodePort where nodes pull through it) and disruption budget. */
+/**
+ * The gateway of one CacheRegistry: Deployment, Service (ClusterIP, or NodePort where nodes pull through it) and disruption budget, and
+ * what its access is read from (`accessDocument`). Without `access` it lets nobody in by a password and serves without TLS.
+ */
 export function gatewayObjects(
   registry: RegistryIdentity,
-  spec: InClusterSpec,
+  spec: InClusterSpec & Partial<GatewaySpec>,
   installation: Installation,
+  access?: GatewayAccess,
 ): readonly Manifest[] {
   const name = gatewayName(registry.name);
   const selector = selectorLabels(registry.name, "gateway", name);
@@ -63,7 +91,9 @@ export function gatewayObjects(
   const metadata = { name, namespace: installation.namespace, labels, ownerReferences: ownedBy(registry) };
   const nodePort = spec.service?.nodePort;
   const port = { name: "registry", port: GATEWAY_PORT, targetPort: "registry", protocol: "TCP" };
+  const wanted = { registry, spec, installation, access };
   return [
+    ...(access === undefined ? [] : accessObjects(registry.name, metadata, access)),
     {
       apiVersion: "v1",
       kind: "Service",
@@ -83,7 +113,7 @@ export function gatewayObjects(
         revisionHistoryLimit: 2,
         selector: { matchLabels: selector },
         strategy: { type: "RollingUpdate", rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } },
-        template: { metadata: { labels }, spec: podSpec(registry, installation, selector) },
+        template: { metadata: { labels }, spec: podSpec(wanted, selector) },
       },
     },
     {

@@ -12,7 +12,10 @@ export const CONFIG_ANNOTATION = "entrepot.dev/config-hash";
 /** What the operator makes for registries, and so may delete. */
 export const MANAGED_SELECTOR = "app.kubernetes.io/name=entrepot,app.kubernetes.io/managed-by=entrepot";
 
-export type Component = "gateway" | "cache";
+/** On the Pods of proxies whose storage is opened with their own identity: Azure's workload identity webhook asks for it. */
+export const AZURE_IDENTITY_LABEL = "azure.workload.identity/use";
+
+export type Component = "gateway" | "cache" | "credentials";
 
 /** The value of the registry label: names of CacheRegistries may be longer than labels, which end at 63 characters. */
 export function registryLabel(registry: string): string {

@@ -22,7 +22,13 @@ export interface Manifest {
   readonly [field: string]: unknown;
 }
 
-/** `spec.inCluster.storage`: exactly one of the two (CEL holds it). */
+/** Storage in a cloud's service: content in a folder of its own below `rootDirectory`. Without `secretRef` the Pod's own identity opens it. */
+interface ObjectStorage {
+  readonly rootDirectory?: string;
+  readonly secretRef?: { readonly name: string };
+}
+
+/** `spec.inCluster.storage`: exactly one kind (CEL holds it). */
 export interface InClusterStorage {
   readonly persistentVolumeClaim?: {
     readonly size: string;
@@ -30,16 +36,49 @@ export interface InClusterStorage {
     readonly accessModes?: readonly string[];
   };
   readonly emptyDir?: { readonly sizeLimit?: string };
+  readonly s3?: ObjectStorage & {
+    readonly bucket: string;
+    readonly region: string;
+    readonly endpoint?: string;
+    readonly forcePathStyle?: boolean;
+  };
+  readonly azure?: ObjectStorage & {
+    readonly accountName: string;
+    readonly container: string;
+    readonly realm?: string;
+  };
+  readonly gcs?: ObjectStorage & { readonly bucket: string };
+}
+
+/** What a storage's Secret holds. */
+export type StorageCredentials =
+  | { readonly kind: "s3"; readonly accessKeyId: string; readonly secretAccessKey: string }
+  | { readonly kind: "azure"; readonly accountKey: string }
+  | { readonly kind: "gcs"; readonly keyJson: string };
+
+/** What a container asks for and may use. */
+export interface PodResources {
+  readonly requests?: { readonly cpu?: string; readonly memory?: string };
+  readonly limits?: { readonly cpu?: string; readonly memory?: string };
 }
 
 /** `spec.inCluster` of a CacheRegistry, as far as the objects it leads to depend on it. */
 export interface InClusterSpec {
   readonly pullHost: string;
+  /** Gateway Pods. */
   readonly replicas?: number;
   readonly image?: string;
   readonly service?: { readonly type?: string; readonly nodePort?: number };
   readonly storage: InClusterStorage;
   readonly ttl?: string;
+  /** Of the gateway's container. */
+  readonly resources?: PodResources;
+  /** The distributions behind the gateway. */
+  readonly proxy?: {
+    readonly replicas?: number;
+    readonly resources?: PodResources;
+    readonly serviceAccountName?: string;
+  };
 }
 
 /** A user name and a password for one upstream, read from its Secret. */

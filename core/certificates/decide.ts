@@ -1,10 +1,13 @@
 import type { X509Certificate } from "node:crypto";
+import { isAddress } from "./issue.ts";
 import type { CertificateMaterial } from "./material.ts";
 
 /** How long certificates live. Each is replaced when a third of its life is left. */
 export interface CertificateRule {
   readonly authoritySeconds: number;
   readonly servingSeconds: number;
+  /** What the authority is for, in its name. Default webhook. */
+  readonly owner?: string;
 }
 
 export const DEFAULT_CERTIFICATE_RULE: CertificateRule = Object.freeze({
@@ -37,6 +40,7 @@ function isExpired(certificate: X509Certificate, now: Date): boolean {
 }
 
 function isNamed(certificate: X509Certificate, name: string): boolean {
+  if (isAddress(name)) return certificate.checkIP(name) !== undefined;
   return certificate.checkHost(name, { subject: "never", wildcards: false }) !== undefined;
 }
 

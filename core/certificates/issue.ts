@@ -84,12 +84,12 @@ function newKey(): { readonly key: KeyObject; readonly pem: string } {
 
 /**
  * A new authority (RFC 5280): self-signed, ECDSA P-256, may sign servers' certificates only. Its name carries a part of its key's
- * hash, so that an authority and its successor are never taken for each other.
+ * hash, so that an authority and its successor are never taken for each other. `owner` says in it what it is for.
  */
-export function issueAuthority(lifeSeconds: number, now: Date): IssuedPair {
+export function issueAuthority(lifeSeconds: number, now: Date, owner = "webhook"): IssuedPair {
   const { key, pem } = newKey();
   const id = identifier(key);
-  const subject = `entrepot webhook authority ${id.toString("hex", 0, 4)}`;
+  const subject = `entrepot ${owner} authority ${id.toString("hex", 0, 4)}`;
   const extensions = [
     extension(BASIC_CONSTRAINTS, sequence(boolean(true), integer(Buffer.from([0]))), true),
     extension(KEY_USAGE, SIGNS_CERTIFICATES, true),
@@ -101,7 +101,20 @@ export function issueAuthority(lifeSeconds: number, now: Date): IssuedPair {
   };
 }
 
-/** A new serving certificate for the DNS names `names`, ECDSA P-256, signed by `issuer`. The subject is a constant: a name may be too long for it. */
+const IPV4 = /^[0-9]{1,3}(?:\.[0-9]{1,3}){3}$/;
+
+/** Whether a name that a server is called by is an IPv4 address, for which certificates have entries of another type. */
+export function isAddress(serverName: string): boolean {
+  return IPV4.test(serverName);
+}
+
+/** RFC 5280 section 4.2.1.6: dNSName or iPAddress. */
+function alternativeName(serverName: string): Buffer {
+  if (isAddress(serverName)) return context(7, Buffer.from(serverName.split(".").map(Number)), false);
+  return context(2, Buffer.from(serverName, "ascii"), false);
+}
+
+/** A new serving certificate for the DNS names or IPv4 addresses `names`, ECDSA P-256, signed by `issuer`. The subject is a constant: a name may be too long for it. */
 export function issueServing(names: readonly string[], issuer: Issuer, lifeSeconds: number, now: Date): IssuedPair {
   const { key, pem } = newKey();
   const subject = "entrepot webhook";
@@ -109,7 +122,7 @@ export function issueServing(names: readonly string[], issuer: Issuer, lifeSecon
     extension(BASIC_CONSTRAINTS, sequence(), true),
     extension(KEY_USAGE, SIGNS_HANDSHAKES, true),
     extension(EXTENDED_KEY_USAGE, sequence(oid(SERVER_AUTHENTICATION)), false),
-    extension(ALTERNATIVE_NAME, sequence(...names.map((dns) => context(2, Buffer.from(dns, "ascii"), false))), false),
+    extension(ALTERNATIVE_NAME, sequence(...names.map(alternativeName)), false),
     extension(KEY_IDENTIFIER.subject, octets(identifier(key)), false),
     extension(KEY_IDENTIFIER.authority, sequence(context(0, identifier(issuer.key), false)), false),
   ];

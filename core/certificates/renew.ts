@@ -61,11 +61,11 @@ export function renewCertificates(
       return files({ ...material, retired });
     }
     case "add-authority":
-      return withAuthority(material, issueAuthority(rule.authoritySeconds, now), now);
+      return withAuthority(material, issueAuthority(rule.authoritySeconds, now, rule.owner), now);
     case "issue-serving":
       return material.authority && { ...files(material), ...serve(material.authority, serverNames, rule, now) };
     case "bootstrap": {
-      const fresh = withAuthority(material, issueAuthority(rule.authoritySeconds, now), now);
+      const fresh = withAuthority(material, issueAuthority(rule.authoritySeconds, now, rule.owner), now);
       const { authority } = readMaterial(fresh);
       return authority && { ...fresh, ...serve(authority, serverNames, rule, now) };
     }

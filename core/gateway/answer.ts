@@ -37,7 +37,9 @@ function foreign(wanted: Wanted, headers: HeaderMap): string | undefined {
   const digest = headerOf(headers, "docker-content-digest");
   if (digest === undefined || !isContentDigest(digest))
     return "its backend does not answer as a registry does (no Docker-Content-Digest)";
-  if (wanted.reference?.includes(":") === true && digest !== wanted.reference)
+  // Of content asked for by another algorithm a registry may name the canonical digest (specification, "Pulling manifests").
+  const canonical = wanted.reference?.startsWith("sha256:") !== true && digest.startsWith("sha256:");
+  if (wanted.reference?.includes(":") === true && digest !== wanted.reference && !canonical)
     return "its backend answers with another digest";
   return undefined;
 }

@@ -7,6 +7,7 @@ export type OciErrorCode =
   | "NAME_INVALID"
   | "NAME_UNKNOWN"
   | "TOOMANYREQUESTS"
+  | "UNAUTHORIZED"
   | "UNKNOWN"
   | "UNSUPPORTED";
 

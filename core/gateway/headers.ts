@@ -59,10 +59,19 @@ function acceptFor(headers: HeaderMap): string {
   return /(?:^|[\s,])(?:\*|application)\/\*/.test(accept) ? `${MANIFEST_TYPES}, ${accept}` : accept;
 }
 
+/**
+ * Without what must be ignored (RFC 9110 section 14.2) and is not by CNCF distribution: `Range` on HEAD, which it answers with 206 where
+ * the specification wants 200 and the whole length, and `Range` in other units than bytes, which it answers with 416.
+ */
+function withoutIdleRange(headers: Record<string, string>, method: "GET" | "HEAD"): Record<string, string> {
+  const { range, ...rest } = headers;
+  return range === undefined || method === "HEAD" || !/^bytes=/i.test(range) ? rest : { ...rest, range };
+}
+
 /** The headers of the request to the backend. `identity`: what is stored is sent as it is, because digests and ranges are of that. */
-export function requestHeaders(client: HeaderMap): Record<string, string> {
+export function requestHeaders(client: HeaderMap, method: "GET" | "HEAD" = "GET"): Record<string, string> {
   return {
-    ...pick(client, REQUEST_HEADERS),
+    ...withoutIdleRange(pick(client, REQUEST_HEADERS), method),
     accept: acceptFor(client),
     "accept-encoding": "identity",
     "user-agent": "entrepot-gateway",

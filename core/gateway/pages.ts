@@ -15,20 +15,43 @@ export function rewriteNextLink(link: string, sent: RepositoryRequest, repositor
   if (!parsed.ok || parsed.request.kind === "ping") return undefined;
   const next = parsed.request;
   const reference = (of: RepositoryRequest): string => ("reference" in of ? of.reference : "");
+  const queryOf = (of: RepositoryRequest): string => ("query" in of ? of.query : "");
   if (next.kind !== sent.kind || next.repository !== sent.repository || reference(next) !== reference(sent))
     return undefined;
+  // A position that was not understood is lost, and the client would read the same page for ever.
+  if (queryOf(next) === queryOf(sent)) return undefined;
   return `<${formatRegistryPath(next, repository)}>; rel="next"`;
 }
 
-/** A tags list (distribution specification, "Listing tags") with its name replaced, or undefined when the text is none. */
-export function renameTagsList(body: string, repository: string): string | undefined {
+/** The tag after which the page that a client asks for begins. */
+export function lastOf({ query }: { readonly query: string }): string | undefined {
+  return new URLSearchParams(query).get("last") ?? undefined;
+}
+
+/**
+ * The tags after `last` ("beginning non-inclusively with <tagname>"): without `n` CNCF distribution in proxy mode sends the whole list.
+ * A `last` that is no tag has a place only in a list that is in order.
+ */
+function tagsAfter(tags: readonly string[], last: string): readonly string[] {
+  const place = tags.indexOf(last);
+  if (place >= 0) return tags.slice(place + 1);
+  const inOrder = tags.every((tag, index) => index === 0 || (tags[index - 1] ?? "") < tag);
+  return inOrder ? tags.filter((tag) => tag > last) : tags;
+}
+
+/**
+ * A tags list (distribution specification, "Listing tags") with its name replaced and nothing up to `last`, or undefined when the text
+ * is none.
+ */
+export function renameTagsList(body: string, repository: string, last?: string): string | undefined {
   const list = parseObject(body);
   const tags = list?.["tags"] ?? [];
   if (list === undefined || !Array.isArray(tags) || !tags.every((tag) => typeof tag === "string")) return undefined;
-  return JSON.stringify({ name: repository, tags });
+  return JSON.stringify({ name: repository, tags: last === undefined ? tags : tagsAfter(tags, last) });
 }
 
-function parseObject(body: string): Record<string, unknown> | undefined {
+/** A JSON object, or undefined when the text is none. */
+export function parseObject(body: string): Record<string, unknown> | undefined {
   try {
     const parsed: unknown = JSON.parse(body);
     return typeof parsed === "object" && parsed !== null && !Array.isArray(parsed)

@@ -27,6 +27,8 @@ const ARTIFACT_TYPES_LIMIT = 10;
 /** A page position is a tag or what a registry made of one. */
 const LAST = /^[A-Za-z0-9_][A-Za-z0-9._:=+/-]{0,255}$/;
 const PAGE_SIZE = /^[0-9]{1,6}$/;
+/** How registries say in a `Link` where the next page of referrers begins; the specification leaves it to them. */
+const REFERRERS_POSITION = ["n", "last", "nextToken", "next_page"] as const;
 /** RFC 6838 section 4.2 media types. */
 const MEDIA_TYPE = /^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}\/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$/;
 
@@ -64,6 +66,11 @@ function referrersQuery(search: URLSearchParams): string | undefined {
   if (types.length > ARTIFACT_TYPES_LIMIT || !types.every((type) => MEDIA_TYPE.test(type))) return undefined;
   const query = new URLSearchParams();
   for (const type of types) query.append("artifactType", type);
+  for (const name of REFERRERS_POSITION) {
+    const value = search.get(name);
+    if (value !== null && !LAST.test(value)) return undefined;
+    if (value !== null) query.append(name, value);
+  }
   return query.toString();
 }
 
@@ -89,7 +96,8 @@ function readEndpoint(repository: string, kind: string, last: string, search: UR
   if (!DIGEST.test(last)) return badDigest();
   if (kind === "blobs") return { ok: true, request: { kind: "blob", repository, reference: last } };
   const query = referrersQuery(search);
-  if (query === undefined) return refuse(400, "UNSUPPORTED", "artifactType must be a media type");
+  if (query === undefined)
+    return refuse(400, "UNSUPPORTED", "artifactType must be a media type, and a page position as the Link gave it");
   return { ok: true, request: { kind: "referrers", repository, reference: last, query } };
 }
 

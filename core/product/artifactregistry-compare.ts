@@ -73,6 +73,12 @@ function sameCredentials(a: RepositoryCredentials | undefined, b: RepositoryCred
   return a.username === b.username && sameSecretVersion(a.passwordSecretVersion, b.passwordSecretVersion);
 }
 
+/** Answers may leave credentials out; then the label says which were set. */
+function hasCredentials(wanted: WantedRepository, found: FoundRepository): boolean {
+  if (found.credentials !== undefined) return sameCredentials(wanted.credentials, found.credentials);
+  return wanted.mark[MARK.credentials] === found.labels[MARK.credentials];
+}
+
 function fixedDifferences(wanted: WantedRepository, found: FoundRepository): readonly string[] {
   return [
     ...(saysOtherThan(found.format, "DOCKER") ? ["format"] : []),
@@ -86,11 +92,11 @@ function fixedDifferences(wanted: WantedRepository, found: FoundRepository): rea
 }
 
 function mutableDifferences(wanted: WantedRepository, found: FoundRepository): readonly string[] {
-  const { description, labels, cleanupPolicies, credentials } = wanted;
+  const { description, labels, cleanupPolicies } = wanted;
   return [
     ...(description !== undefined && description !== found.description ? [MUTABLE.description] : []),
     ...(Object.entries(labels).some(([key, value]) => found.labels[key] !== value) ? [MUTABLE.labels] : []),
-    ...(sameCredentials(credentials, found.credentials) ? [] : [MUTABLE.credentials]),
+    ...(hasCredentials(wanted, found) ? [] : [MUTABLE.credentials]),
     ...(cleanupPolicies !== undefined &&
     cleanupFingerprint(cleanupPolicies) !== cleanupFingerprint(found.cleanupPolicies)
       ? [MUTABLE.cleanupPolicies]

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { CacheRegistrySpec, CacheRuleObject, Upstream } from "../../crds/index.ts";
 import { shownHost } from "../cacheregistry/upstream.ts";
 import type { RuleMapping } from "../cacherule/mapping.ts";
@@ -33,7 +34,12 @@ export interface WantedRepository {
   readonly cleanupPolicies?: readonly CleanupPolicy[];
 }
 
-export const MARK = { managedBy: "managed-by", owner: "cacherule-uid" } as const;
+/** Labels. `credentials` names the upstream credentials that were set: whether an answer ever has them is not documented. */
+export const MARK = {
+  managedBy: "managed-by",
+  owner: "cacherule-uid",
+  credentials: "cacherule-credentials",
+} as const;
 export const MANAGER = "entrepot";
 
 /** What can't be served as it is written; as `Refusal` of the operator's providers. */
@@ -115,7 +121,7 @@ function shapeProblem({ source, target }: RuleMapping): ArtifactRegistryRefusal 
 
 function optionsProblem(options: Options): string | undefined {
   for (const [key, value] of Object.entries(options.labels ?? {})) {
-    if (key === MARK.managedBy || key === MARK.owner)
+    if (Object.values<string>(MARK).includes(key))
       return `options.artifactRegistry.labels: "${key}" is Entrepot's own mark; choose another name`;
     if (!LABEL_KEY.test(key) || !LABEL_VALUE.test(value))
       return `options.artifactRegistry.labels: "${key}: ${value}" is no label of Google Cloud: use lower-case letters, digits, _ and -, a letter first in the key, at most 63 of them`;
@@ -143,6 +149,14 @@ export function judgeArtifactRegistry(
   return problem === undefined ? undefined : { reason: "InvalidSpec", message: problem };
 }
 
+/** Names credentials by what they refer to: a user and the path of a secret, neither of which is one. */
+function credentialsMark({ username, passwordSecretVersion }: RepositoryCredentials): string {
+  return createHash("sha256")
+    .update(JSON.stringify([username, passwordSecretVersion]))
+    .digest("hex")
+    .slice(0, 16);
+}
+
 /** The repository that a rule asks for. The rule was judged before. */
 export function wantedRepository(
   rule: Pick<CacheRuleObject, "spec" | "metadata">,
@@ -156,7 +170,11 @@ export function wantedRepository(
   return {
     upstream,
     labels,
-    mark: { [MARK.managedBy]: MANAGER, [MARK.owner]: rule.metadata.uid },
+    mark: {
+      [MARK.managedBy]: MANAGER,
+      [MARK.owner]: rule.metadata.uid,
+      ...(credentials && { [MARK.credentials]: credentialsMark(credentials) }),
+    },
     ...(credentials && { credentials }),
     ...(description !== undefined && { description }),
     ...(kmsKeyName !== undefined && { kmsKeyName }),

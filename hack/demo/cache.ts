@@ -1,8 +1,12 @@
 import { password, type Stage } from "./stage.ts";
 
+/** A token for the cache, of the ServiceAccount that the Pods run as; the shell makes it where it is used. */
+const TOKEN = "$(kubectl create token default --audience=entrepot-cache)";
+
 /** A declared image is served by the cache, even when its upstream is gone; an undeclared one is not. */
 export async function cacheChapter(stage: Stage): Promise<void> {
   await declare(stage);
+  await letIn(stage);
   await pullThrough(stage);
   await survive(stage);
   await refuse(stage);
@@ -27,6 +31,7 @@ metadata: {name: in-cluster}
 spec:
   inCluster:
     pullHost: ${pullHost}
+    clients: {serviceAccounts: {namespaces: [default]}}
     ${local === undefined ? "service: {type: NodePort, nodePort: 30500}\n    storage: {persistentVolumeClaim: {size: 1Gi}}" : "storage: {emptyDir: {}}"}
   upstreams:
   - host: ${upstream.address}
@@ -49,12 +54,26 @@ spec:
   else terminal.say("left out: Ready, which is said only of a cache whose Pods serve the rule");
 }
 
+/** What the upstream shows only to the cache's credentials, the cache shows only to its clients' (docs/private-content.md). */
+async function letIn({ terminal, pullHost, local }: Stage): Promise<void> {
+  terminal.heading("The upstream is private, so the cache asks for credentials, too");
+  const { stdout } = await terminal.sh(`curl -s http://${pullHost}/v2/demo-hello/manifests/v1`);
+  terminal.check("the cache answers UNAUTHORIZED to who shows none", stdout.includes('"UNAUTHORIZED"'));
+  if (local !== undefined) return;
+  await terminal.sh(
+    `kubectl create secret docker-registry cache --docker-server=${pullHost} --docker-username=token --docker-password=${TOKEN}`,
+  );
+  await terminal.sh(`kubectl patch serviceaccount default -p '{"imagePullSecrets":[{"name":"cache"}]}'`);
+}
+
 /** Pulls as a node would, or, without one, with an OCI client. Rejects when the image cannot be had. */
 async function pull({ terminal, pullHost, local, directory }: Stage, name: string): Promise<void> {
   const image = `${pullHost}/demo-hello:v1`;
   if (local !== undefined) {
     terminal.say("left out: the kubelet; cosign's OCI client pulls in its place");
-    await terminal.sh(`cosign save --allow-http-registry --dir ${directory}/${name} ${image}`);
+    await terminal.sh(
+      `cosign save --allow-http-registry --registry-username=token --registry-password=${TOKEN} --dir ${directory}/${name} ${image}`,
+    );
     return;
   }
   await terminal.sh(`kubectl run ${name} --image=${image} --image-pull-policy=Always`);

@@ -18,7 +18,8 @@ export type ToolName =
   | "rekortiles"
   | "vault"
   | "helm"
-  | "kyverno";
+  | "kyverno"
+  | "crane";
 
 interface Recipe {
   readonly folder: string;
@@ -99,6 +100,13 @@ const RECIPES: Readonly<Record<ToolName, Recipe>> = {
     target: "github.com/kyverno/kyverno/cmd/kyverno",
     cgo: false,
     ldflags: (version) => `-X github.com/kyverno/kyverno/pkg/version.BuildVersion=${version}`,
+  },
+  crane: {
+    folder: "crane",
+    versioned: "github.com/google/go-containerregistry",
+    target: "github.com/google/go-containerregistry/cmd/crane",
+    cgo: false,
+    ldflags: (version) => `-X github.com/google/go-containerregistry/cmd/crane/cmd.Version=${version}`,
   },
   pause: { folder: "pause", target: ".", cgo: false, ldflags: () => "" },
 };

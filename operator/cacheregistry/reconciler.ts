@@ -48,6 +48,19 @@ export interface RegistryIntervals extends RemoteIntervals {
 
 const SHOWN_NAMES = 3;
 
+/** What comes about without a word to us; of a Secret, a spec and Pods of ours we are told. */
+const MOVING: readonly Reason[] = [
+  REASON.GatewayNotReady,
+  REASON.BackendNotReady,
+  REASON.Creating,
+  REASON.Updating,
+  REASON.Deleting,
+];
+
+function isMoving(progress: Progress): boolean {
+  return !progress.done && MOVING.includes(progress.reason);
+}
+
 function shorten(names: readonly string[]): string {
   const more = names.length > SHOWN_NAMES ? ` and ${names.length - SHOWN_NAMES} more` : "";
   return `${names.slice(0, SHOWN_NAMES).join(", ")}${more}`;
@@ -128,16 +141,14 @@ class Pass {
       const message = `CacheRegistry "${first}" already has ${provider.identity(registry)}; give this one another`;
       return await this.#refuse(REASON.DuplicateRegistry, message);
     }
+    const movingMs = provider.isRemote ? intervals.unhealthyMs : intervals.pendingMs;
     const restMs = provider.isRemote
       ? driftMs(registry, intervals)
       : Math.min(intervals.healthyMs, driftMs(registry, intervals));
     try {
       const found = await provider.prepare(registry, plans.view(registry), this.#signal);
       await this.#publish(found.ready, found);
-      const isSoon = !found.ready.done && found.ready.reason !== REASON.RemoteError;
-      return {
-        requeueAfterMs: isSoon && !provider.isRemote ? intervals.pendingMs : isSoon ? intervals.unhealthyMs : restMs,
-      };
+      return { requeueAfterMs: isMoving(found.ready) ? movingMs : restMs };
     } catch (thrown) {
       if (!(thrown instanceof ProductError)) throw thrown;
       if (thrown.retryAfterMs !== undefined) return { requeueAfterMs: thrown.retryAfterMs };

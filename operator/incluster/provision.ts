@@ -1,10 +1,15 @@
+import type { Clock } from "../../adapters/clock.ts";
 import type { KubeClient, KubeObject } from "../../adapters/kube/types.ts";
 import type { Log } from "../../adapters/telemetry/log.ts";
 import { desiredObjects } from "../../core/cacheregistry/desired.ts";
-import { changes } from "../../core/cacheregistry/diff.ts";
-import type { Installation } from "../../core/cacheregistry/types.ts";
+import { type Changes, changes } from "../../core/cacheregistry/diff.ts";
+import { readStorageCredentials, storageSecretName } from "../../core/cacheregistry/storage.ts";
+import type { InClusterStorage, Installation } from "../../core/cacheregistry/types.ts";
+import type { PasswordHashes } from "../../core/gatewayaccess/passwords.ts";
+import { accessDocument } from "../../core/gatewayaccess/resolve.ts";
 import type { CacheRegistryObject } from "../../crds/index.ts";
-import { managedResource } from "../resources.ts";
+import type { Progress } from "../providers/provider.ts";
+import { managedResource, type Objects, type SecretObject } from "../resources.ts";
 import { removable } from "./readiness.ts";
 import { canRoll, type ExaminedUpstream } from "./upstreams.ts";
 
@@ -14,35 +19,77 @@ export interface ProvisionDependencies {
   readonly installation: Installation;
   /** What is live of everything that a CacheRegistry leads to, of all kinds. */
   readonly managed: () => readonly KubeObject[];
+  readonly secrets: Pick<Objects<SecretObject>, "get">;
+  /** Of clients' passwords, remembered over all passes: making one is slow on purpose. */
+  readonly hashes: PasswordHashes;
+  readonly clock: Clock;
   readonly log: Log;
 }
+
+const DONE: Progress = { done: true };
 
 function ownedBy(registry: CacheRegistryObject, objects: readonly KubeObject[]): readonly KubeObject[] {
   return objects.filter(({ metadata }) => metadata.ownerReferences?.some(({ uid }) => uid === registry.metadata.uid));
 }
 
-/** Makes what is live for an in-cluster registry what it should be. Only differences are written: at rest there are none. */
+/** What Secrets say of the storage, or why they can't be used. */
+function storageOf(storage: InClusterStorage, { secrets, installation }: ProvisionDependencies) {
+  const name = storageSecretName(storage);
+  return readStorageCredentials(
+    storage,
+    name === undefined ? undefined : secrets.get(`${installation.namespace}/${name}`),
+  );
+}
+
+async function accessOf(
+  { metadata, spec }: CacheRegistryObject,
+  { secrets, installation, hashes, clock }: ProvisionDependencies,
+) {
+  const { namespace } = installation;
+  const { inCluster = { pullHost: "" } } = spec;
+  const secret = (name: string) => secrets.get(`${namespace}/${name}`);
+  return await accessDocument({ registry: metadata, spec: inCluster, namespace, secret, hashes, now: clock.now() });
+}
+
+/**
+ * Makes what is live for an in-cluster registry what it should be. Only differences are written: at rest there are none. What can't be
+ * made because of a Secret is told, and everything else is made; proxies whose storage can't be opened are left as they are.
+ */
 export async function provision(
   registry: CacheRegistryObject,
   upstreams: readonly ExaminedUpstream[],
   dependencies: ProvisionDependencies,
   signal: AbortSignal,
-): Promise<void> {
-  const { client, installation, log } = dependencies;
+): Promise<Progress> {
   const { inCluster } = registry.spec;
-  if (inCluster === undefined) return;
-  const { name } = registry.metadata;
-  const good = upstreams.flatMap((one) => (one.kind === "upstream" && canRoll(one) ? [one.upstream] : []));
-  const desired = desiredObjects(registry.metadata, inCluster, good, installation);
+  if (inCluster === undefined) return DONE;
+  const { installation } = dependencies;
+  const storage = storageOf(inCluster.storage, dependencies);
+  const access = await accessOf(registry, dependencies);
+  const isOpen = storage.kind !== "problem";
+  const good = upstreams.flatMap((one) => (one.kind === "upstream" && isOpen && canRoll(one) ? [one.upstream] : []));
+  const inputs = { access, ...(storage.kind === "credentials" && { storageCredentials: storage.credentials }) };
+  const desired = desiredObjects(registry.metadata, inCluster, good, installation, inputs);
   const live = ownedBy(registry, dependencies.managed());
-  const { apply, remove } = changes(desired, removable(live, name, upstreams));
+  const wanted = changes(desired, removable(live, registry.metadata.name, upstreams, isOpen));
+  await write(registry.metadata.name, wanted, dependencies, signal);
+  const problem = storage.kind === "problem" ? storage : access.problems[0];
+  return problem === undefined ? DONE : { done: false, reason: problem.reason, message: problem.message };
+}
+
+async function write(
+  registry: string,
+  { apply, remove }: Changes,
+  { client, installation, log }: ProvisionDependencies,
+  signal: AbortSignal,
+): Promise<void> {
   for (const object of apply) {
     await client.apply(managedResource(object.kind), object, { signal });
-    log.info("object applied", { registry: name, kind: object.kind, object: object.metadata.name });
+    log.info("object applied", { registry, kind: object.kind, object: object.metadata.name });
   }
   for (const { kind, metadata } of remove) {
     const { namespace = installation.namespace, uid } = metadata;
     await client.delete(managedResource(kind), metadata.name, { namespace, ...(uid !== undefined && { uid }), signal });
-    log.info("object removed, nothing uses it", { registry: name, kind, object: metadata.name });
+    log.info("object removed, nothing uses it", { registry, kind, object: metadata.name });
   }
 }

@@ -57,12 +57,18 @@ export function inClusterReadiness(
   return { done: true };
 }
 
-/** The live objects that may be removed when nobody wants them: not those of upstreams whose proxies are left alone for now. */
+/**
+ * The live objects that may be removed when nobody wants them: not those of upstreams whose proxies are left alone for now, which are
+ * all of them where their storage can't be opened (`isOpen`).
+ */
 export function removable<T extends LiveObject>(
   live: readonly T[],
   registry: string,
   upstreams: readonly ExaminedUpstream[],
+  isOpen: boolean,
 ): readonly T[] {
-  const kept = new Set(upstreams.filter((one) => !canRoll(one)).map((one) => backendName(registry, hostOf(one))));
+  const kept = new Set(
+    upstreams.filter((one) => !isOpen || !canRoll(one)).map((one) => backendName(registry, hostOf(one))),
+  );
   return live.filter(({ metadata }) => !kept.has(metadata.name));
 }

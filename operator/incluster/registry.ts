@@ -97,8 +97,8 @@ export class InClusterRegistry implements RenderedRegistry {
 
   async #provision(registry: CacheRegistryObject, used: readonly ExaminedUpstream[], signal: AbortSignal) {
     try {
-      await provision(registry, used, this.#world, signal);
-      return undefined;
+      const progress = await provision(registry, used, this.#world, signal);
+      return progress.done ? undefined : progress;
     } catch (thrown) {
       if (!isKubeError(thrown, "INVALID", "FORBIDDEN")) throw thrown; // what is in the way (a node port, a quota) may go away by itself
       this.#world.log.warn("object refused by the API server", {

@@ -32,9 +32,11 @@ import type {
   RuleRequest,
   WantedUpstream,
 } from "./provider.ts";
+import { secretValue } from "./secret-value.ts";
 import { Sessions } from "./sessions.ts";
 
 const KEY_FILE = "key.json";
+const KEY_PURPOSE = "spec.artifactRegistry.auth.secretRef needs a Google service account key under key.json";
 /** How long an operation is waited for; after that, whoever looks next sees what came of it. */
 const WAITS_MS = [1_000, 2_000, 4_000];
 const UNTOLD =
@@ -151,7 +153,8 @@ export class ArtifactRegistryProduct implements RegistryProduct {
 
   async #api(registry: CacheRegistryObject, signal: AbortSignal): Promise<ArtifactRegistryApi> {
     const { endpoint, auth } = blockOf(registry);
-    const text = auth.secretRef === undefined ? undefined : this.#keyFile(auth.secretRef.name);
+    const text =
+      auth.secretRef === undefined ? undefined : secretValue(this.#context, auth.secretRef.name, KEY_FILE, KEY_PURPOSE);
     return await this.#sessions.of(registry.metadata.name, { endpoint, text }, async () => {
       const where = `the key ${KEY_FILE} of Secret ${this.#context.namespace}/${auth.secretRef?.name}`;
       const settings = {
@@ -160,22 +163,6 @@ export class ArtifactRegistryProduct implements RegistryProduct {
       };
       return await openArtifactRegistry(settings, new CallGate({ clock: this.#context.clock }), signal);
     });
-  }
-
-  #keyFile(name: string): string {
-    const { namespace, secrets } = this.#context;
-    const secret = secrets.get(`${namespace}/${name}`);
-    const value = secret?.data?.[KEY_FILE];
-    if (value !== undefined) return Buffer.from(value, "base64").toString();
-    const missing =
-      secret === undefined
-        ? `there is no Secret ${namespace}/${name}`
-        : `the Secret ${namespace}/${name} has no ${KEY_FILE}`;
-    throw new ProductError(
-      "PRODUCT_UNAUTHENTICATED",
-      `Artifact Registry was not asked: ${missing}; put a Google service account key there under ${KEY_FILE}`,
-      { reason: secret === undefined ? REASON.SecretNotFound : REASON.SecretInvalid },
-    );
   }
 }
 

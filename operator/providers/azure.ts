@@ -23,6 +23,7 @@ import type {
   RuleRequest,
   WantedUpstream,
 } from "./provider.ts";
+import { secretValue } from "./secret-value.ts";
 import { Sessions } from "./sessions.ts";
 
 /** Below what Azure Resource Manager grants a subscription: 25 reads a second after 250 at once. Source: learn.microsoft.com, ARM throttling. */
@@ -121,22 +122,8 @@ export class AzureProduct implements RegistryProduct {
   #identityOf({ auth }: AzureRegistry): AzureIdentity {
     if (auth.clientSecretRef === undefined) return { kind: "workload", ...auth.workloadIdentity };
     const { name } = auth.clientSecretRef;
-    const { namespace, secrets } = this.#context;
-    const secret = secrets.get(`${namespace}/${name}`);
-    const value = (key: string): string => {
-      const text = Buffer.from(secret?.data?.[key] ?? "", "base64")
-        .toString()
-        .trim();
-      if (text !== "") return text;
-      const missing =
-        secret === undefined
-          ? `Secret "${name}" does not exist in namespace "${namespace}"`
-          : `Secret "${name}" in namespace "${namespace}" has no key "${key}"`;
-      throw new ProductError(
-        "PRODUCT_UNAUTHENTICATED",
-        `${missing}; spec.azure.auth.clientSecretRef needs tenantId, clientId and clientSecret`,
-      );
-    };
+    const purpose = "spec.azure.auth.clientSecretRef needs tenantId, clientId and clientSecret";
+    const value = (key: string): string => secretValue(this.#context, name, key, purpose);
     return {
       kind: "secret",
       tenantId: value("tenantId"),

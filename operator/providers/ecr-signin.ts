@@ -1,41 +1,19 @@
 import type { EcrSettings, EcrSignIn } from "../../adapters/products/ecr-client.ts";
-import { ProductError } from "../../adapters/products/errors.ts";
 import type { CacheRegistryObject } from "../../crds/index.ts";
 import type { ProductContext } from "./provider.ts";
-
-/** Values of a Secret in the system namespace; throws `PRODUCT_UNAUTHENTICATED`, naming what is missing. */
-function secretKeys({ namespace, secrets }: ProductContext, name: string) {
-  const data = secrets.get(`${namespace}/${name}`)?.data;
-  const say = (words: string) => new ProductError("PRODUCT_UNAUTHENTICATED", words, { reason: "SecretNotFound" });
-  if (data === undefined)
-    throw say(`there is no Secret "${name}" in namespace ${namespace}, with which to sign in to ECR: create it`);
-  const optional = (key: string): string | undefined => {
-    const value = Buffer.from(data[key] ?? "", "base64")
-      .toString()
-      .trim();
-    return value === "" ? undefined : value;
-  };
-  const required = (key: string): string => {
-    const value = optional(key);
-    if (value === undefined)
-      throw say(
-        `Secret "${name}" in namespace ${namespace}, with which to sign in to ECR, has no key "${key}": add it`,
-      );
-    return value;
-  };
-  return { optional, required };
-}
+import { optionalSecretValue, secretValue } from "./secret-value.ts";
 
 /** How a CacheRegistry says to sign in. Throws `PRODUCT_UNAUTHENTICATED` when its Secret is missing or lacks a key. */
 function signInOf(auth: NonNullable<CacheRegistryObject["spec"]["ecr"]>["auth"], context: ProductContext): EcrSignIn {
   if (auth.roleArn !== undefined) return { kind: "role", roleArn: auth.roleArn };
   if (auth.secretRef === undefined) return { kind: "serviceAccount" };
-  const { required, optional } = secretKeys(context, auth.secretRef.name);
-  const sessionToken = optional("sessionToken");
+  const { name } = auth.secretRef;
+  const purpose = "spec.ecr.auth.secretRef needs accessKeyId and secretAccessKey, and sessionToken where there is one";
+  const sessionToken = optionalSecretValue(context, name, "sessionToken");
   return {
     kind: "keys",
-    accessKeyId: required("accessKeyId"),
-    secretAccessKey: required("secretAccessKey"),
+    accessKeyId: secretValue(context, name, "accessKeyId", purpose),
+    secretAccessKey: secretValue(context, name, "secretAccessKey", purpose),
     ...(sessionToken !== undefined && { sessionToken }),
   };
 }

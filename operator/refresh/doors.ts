@@ -2,8 +2,6 @@ import { createHash } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import { createPuller, type Puller } from "../../adapters/registry/puller.ts";
 import type { Source } from "../../adapters/registry/requests.ts";
-import { GATEWAY_PORT } from "../../core/cacheregistry/gateway.ts";
-import { gatewayName } from "../../core/cacheregistry/names.ts";
 import { DomainError } from "../../core/errors.ts";
 import { isPlainHttpHost } from "../../core/image/reference.ts";
 import type { Credentials, Keychain } from "../../core/policy/types.ts";
@@ -17,8 +15,10 @@ import type { Objects, SecretObject } from "../resources.ts";
 export interface Place {
   readonly host: string;
   readonly plainHTTP: boolean;
-  /** A certificate authority (PEM) beside the system's. */
+  /** Certificates (PEM) to trust beside the system's. */
   readonly ca?: string;
+  /** The name that the certificate must have, where it is another than `host`. */
+  readonly serverName?: string;
   readonly keychain: Keychain;
 }
 
@@ -78,12 +78,6 @@ const DISTRIBUTION_TTL_MS = 168 * 3_600_000; // CNCF distribution's default
 export function keychainOf(credentials: Credentials | undefined): Keychain {
   const all = credentials === undefined ? [] : [credentials];
   return { forRepository: () => all };
-}
-
-/** The gateway's Service within the cluster. */
-export function gatewayService(namespace: string, registry: CacheRegistryObject): { host: string; plainHTTP: boolean } {
-  const host = `${gatewayName(registry.metadata.name)}.${namespace}.svc:${GATEWAY_PORT}`;
-  return { host, plainHTTP: registry.spec.inCluster?.tls === undefined };
 }
 
 /** How long the registry keeps what it fetched, in milliseconds: Infinity for ever, undefined when only the registry knows. */
@@ -148,12 +142,13 @@ export class RegistryDoors implements Doors {
     return this.#open({ host, plainHTTP, keychain, ...(caBundle !== undefined && { ca: caBundle }) });
   }
 
-  #open({ host, plainHTTP, ca, keychain }: Place): Door {
+  #open({ host, plainHTTP, ca, serverName, keychain }: Place): Door {
     const key = createHash("sha256")
-      .update(JSON.stringify([host, plainHTTP, ca ?? ""]))
+      .update(JSON.stringify([host, plainHTTP, ca ?? "", serverName ?? ""]))
       .digest("base64");
     const known = this.#pullers.get(key);
-    const options = { attemptMs: STALL_MS, isPlainHttp: () => plainHTTP, ...(ca !== undefined && { ca }) };
+    const trust = { ...(ca !== undefined && { ca }), ...(serverName !== undefined && { serverName }) };
+    const options = { attemptMs: STALL_MS, isPlainHttp: () => plainHTTP, ...trust };
     const puller = known ?? createPuller(options);
     if (known === undefined) this.#pullers.set(key, puller);
     return { puller, source: (repository) => ({ registry: host, repository, keychain }) };

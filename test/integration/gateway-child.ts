@@ -1,10 +1,16 @@
 // The gateway in a process of its own, so that its memory can be measured, with rules that the parent sends instead of an informer.
+
+import { systemClock } from "../../adapters/clock.ts";
 import { startServer } from "../../adapters/http/server.ts";
 import { startStatusServer } from "../../adapters/http/status.ts";
 import { createLog } from "../../adapters/telemetry/log.ts";
 import { createRegistry } from "../../adapters/telemetry/metrics.ts";
 import type { CacheRuleView } from "../../core/cacherule/servable.ts";
+import { accessPolicy, type RegistryView } from "../../core/gateway/policy.ts";
+import { Access } from "../../gateway/access.ts";
 import { BACKEND_LIMITS, type BackendLimits, Backends } from "../../gateway/backend.ts";
+import { BackendCatalogs } from "../../gateway/catalog.ts";
+import { ClientLimits } from "../../gateway/limits.ts";
 import { GatewayMetrics } from "../../gateway/metrics.ts";
 import { BackendProbe } from "../../gateway/probe.ts";
 import { BackendProxy, PROXY_LIMITS, type ProxyLimits } from "../../gateway/proxy.ts";
@@ -16,6 +22,8 @@ import { createGateway } from "../../gateway/server.ts";
 export interface ChildOptions {
   readonly registry: string;
   readonly origins: Readonly<Record<string, string>>;
+  /** `spec` of the CacheRegistry. By default no upstream has credentials, so everybody may pull. */
+  readonly spec?: RegistryView["spec"];
   readonly backendLimits?: Partial<BackendLimits>;
   readonly proxyLimits?: Partial<ProxyLimits>;
 }
@@ -52,10 +60,30 @@ const originOf = (host: string): string => options.origins[host] ?? "http://127.
 const backends = new Backends({ ...BACKEND_LIMITS, ...options.backendLimits });
 const probe = new BackendProbe(backends);
 const proxy = new BackendProxy({ backends, originOf, limits: { ...PROXY_LIMITS, ...options.proxyLimits } });
+const policy = accessPolicy({ metadata: { name: registry }, spec: options.spec ?? {} });
+const access = new Access({
+  registry,
+  policy: () => policy,
+  document: () => ({ users: [] }),
+  reviewToken: async () => Promise.reject(new Error("there is no API server in this test")),
+  log,
+});
+const catalogs = new BackendCatalogs(backends);
+const limits = new ClientLimits(systemClock);
 const server = await startServer({
   port: 0,
   host: "127.0.0.1",
-  handler: createGateway({ registry, routes: () => rules.table, proxy, metrics, log }),
+  handler: createGateway({
+    registry,
+    routes: () => rules.table,
+    proxy,
+    catalogs,
+    originOf,
+    access,
+    limits,
+    metrics,
+    log,
+  }),
   log,
 });
 const status = await startStatusServer({

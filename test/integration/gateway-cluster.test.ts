@@ -9,7 +9,7 @@ import { expect } from "chai";
 import { dump, load } from "js-yaml";
 import type { ConnectedKubeClient } from "../../adapters/kube/client.ts";
 import type { KubeObject } from "../../adapters/kube/types.ts";
-import { CACHE_RULES } from "../../crds/index.ts";
+import { CACHE_REGISTRIES, CACHE_RULES } from "../../crds/index.ts";
 import { type ClusterHandle, sharedCluster } from "../support/cluster.ts";
 import { adminClient, eventually, freshNamespace } from "../support/kube.ts";
 import { Cleanup, Distribution, freePort } from "./gateway-harness.ts";
@@ -45,8 +45,16 @@ describe("The gateway with a real API server", () => {
     cluster = await sharedCluster();
     client = await adminClient(cluster);
     cleanup.add(() => client.close());
-    await cluster.kubectl(["apply", "--server-side", "--force-conflicts", "-f", join(ROOT, "crds/cacherule.yaml")]);
+    await cluster.kubectl(["apply", "--server-side", "--force-conflicts", "-k", join(ROOT, "crds")]);
     await cluster.kubectl(["wait", "--for=condition=Established", "crd/cacherules.entrepot.dev", "--timeout=30s"]);
+    await cluster.kubectl(["wait", "--for=condition=Established", "crd/cacheregistries.entrepot.dev", "--timeout=30s"]);
+    await client.create(CACHE_REGISTRIES, {
+      apiVersion: "entrepot.dev/v1alpha1",
+      kind: "CacheRegistry",
+      metadata: { name: registry },
+      spec: { inCluster: { pullHost: "127.0.0.1:5000", storage: { emptyDir: {} } } },
+    } as KubeObject);
+    cleanup.add(() => client.delete(CACHE_REGISTRIES, registry));
     const upstream = await Distribution.start(cleanup, { auth: true });
     cache = await Distribution.start(cleanup, { upstream });
     image = await upstream.pushImage("acme/app", "v1", layer);
@@ -55,7 +63,7 @@ describe("The gateway with a real API server", () => {
   });
   after(() => cleanup.run());
 
-  /** A kubeconfig of a ServiceAccount that may read CacheRules and nothing else. */
+  /** A kubeconfig of a ServiceAccount that may read CacheRules and CacheRegistries, and nothing else. */
   async function leastRights(): Promise<string> {
     const namespace = await freshNamespace(client, "gateway");
     await cluster.kubectl(["-n", namespace, "create", "serviceaccount", "gateway"]);
@@ -64,7 +72,7 @@ describe("The gateway with a real API server", () => {
       "clusterrole",
       namespace,
       "--verb=get,list,watch",
-      "--resource=cacherules.entrepot.dev",
+      "--resource=cacherules.entrepot.dev,cacheregistries.entrepot.dev",
     ]);
     await cluster.kubectl([
       "create",

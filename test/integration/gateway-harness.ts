@@ -54,7 +54,7 @@ export class Distribution {
 
   static async start(
     cleanup: Cleanup,
-    options: { auth?: boolean; upstream?: Distribution } = {},
+    options: { auth?: boolean; upstream?: Distribution; headers?: Readonly<Record<string, readonly string[]>> } = {},
   ): Promise<Distribution> {
     const binary = await ensureTool(settingsFrom(process.env), "registry");
     const dir = mkdtempSync(join(tmpdir(), "entrepot-gateway-"));
@@ -69,7 +69,7 @@ export class Distribution {
         delete: { enabled: true },
         redirect: { disable: true },
       },
-      http: { addr: `127.0.0.1:${port}` },
+      http: { addr: `127.0.0.1:${port}`, ...(options.headers && { headers: options.headers }) },
       ...(options.auth === true && { auth: { htpasswd: { realm: "test", path: join(dir, "htpasswd") } } }),
       ...(options.upstream !== undefined && { proxy: { remoteurl: options.upstream.origin, ...TEST_USER } }),
     };
@@ -120,8 +120,7 @@ export class Distribution {
   }
 
   /** Uploads a blob (distribution specification, "Pushing blobs") and gives its digest. */
-  async pushBlob(repository: string, content: Buffer): Promise<string> {
-    const digest = digestOf(content);
+  async pushBlob(repository: string, content: Buffer, digest: string = digestOf(content)): Promise<string> {
     const started = await this.#send("POST", `/v2/${repository}/blobs/uploads/`);
     const url = new URL(started.headers.get("location") ?? "", this.origin);
     url.searchParams.set("digest", digest);

@@ -10,7 +10,8 @@ import { Resources } from "../../adapters/kube/resources.ts";
 import type { KubeClient, KubeObject } from "../../adapters/kube/types.ts";
 import { CACHE_RULES, type CacheRuleObject } from "../../crds/index.ts";
 import { removeWebhooks } from "../../hack/local/product.ts";
-import type { EndpointSliceObject } from "../../operator/resources.ts";
+import { isRolledOut } from "../../operator/incluster/rollout.ts";
+import type { DeploymentObject, EndpointSliceObject } from "../../operator/resources.ts";
 import { type ClusterHandle, sharedCluster } from "../support/cluster.ts";
 import { adminClient, eventually } from "../support/kube.ts";
 import { freePort } from "./gateway-harness.ts";
@@ -131,7 +132,7 @@ export class FakeKubelet {
     this.#address = address;
   }
 
-  /** Marks the Pods that carry these labels now, and waits until their Deployment is available. */
+  /** Marks the Pods that carry these labels now, and those that come meanwhile, until their Deployment is rolled out. */
   async run(labelSelector: string, deployment: string): Promise<void> {
     await eventually(`${deployment} is available`, async () => {
       const { items } = await this.#client.list<KubeObject>(Resources.pods, { namespace: NAMESPACE, labelSelector });
@@ -139,10 +140,10 @@ export class FakeKubelet {
         if (metadata.deletionTimestamp !== undefined || this.#seen.has(metadata.name)) continue;
         if (await this.#mark(metadata.name)) this.#seen.add(metadata.name);
       }
-      const live = await this.#client.get<
-        KubeObject & { spec: { replicas: number }; status?: { availableReplicas?: number } }
-      >(Resources.deployments, deployment, { namespace: NAMESPACE });
-      return live.status?.availableReplicas === live.spec.replicas;
+      const live = await this.#client.get<DeploymentObject>(Resources.deployments, deployment, {
+        namespace: NAMESPACE,
+      });
+      return isRolledOut(live); // a Pod of the revision before may be available already
     });
   }
 

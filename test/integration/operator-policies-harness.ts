@@ -89,7 +89,7 @@ export class PolicyOperator {
       runController({ queue: queues.resolutions, reconcile: resolution, log }, signal),
     ]);
     this.#documents = documents;
-    const others = { registries: IDLE, rules: IDLE, certificates: IDLE, webhooks: IDLE, sealKeys: IDLE };
+    const others = { registries: IDLE, rules: IDLE, refresh: IDLE, certificates: IDLE, webhooks: IDLE, sealKeys: IDLE };
     connectTriggers(world, { ...others, trustRoots: IDLE, publicGood: IDLE, ...queues });
   }
 

@@ -56,6 +56,7 @@ describe("The operator on a real API server", function () {
       spec: { images: [{ glob: "**" }], authorities: [{ static: { action: "pass" } }] },
     };
     const made = await operatorStage(this.test?.parent?.title, REGISTRY, {
+      env: { DELETION_PATIENCE: "3s" },
       prepare: async (one) => void (await one.kubectl(["apply", "-f", "-"], dump(policy))),
     });
     if (made === undefined) return this.skip();
@@ -125,9 +126,13 @@ describe("The operator on a real API server", function () {
   }
 
   async function registrySays(name: string, what: string): Promise<CacheRegistryObject> {
+    let last = "";
     return await eventually(`CacheRegistry ${name}: Ready is ${what}`, async () => {
       const registry = await live<CacheRegistryObject>(CACHE_REGISTRIES, name);
+      last = `${said(registry as never, "Ready")} ${JSON.stringify(registry?.status?.conditions)}`;
       return said(registry as never, "Ready") === what ? registry : undefined;
+    }).catch((thrown: unknown) => {
+      throw new Error(`${String(thrown)}; last: ${last}`);
     });
   }
 
@@ -265,14 +270,17 @@ describe("The operator on a real API server", function () {
       for (const { d } of after.keyring.keys) expect(operator.log).to.not.contain(d);
     });
 
-    it("says of a provider that this version lacks that it does, on the registry and its rules", async () => {
+    it("says why it can't sign in to a registry, on it and on its rules, and lets both go in the end", async () => {
       await apply({
         ...registry("harbor-test"),
         spec: { harbor: { url: "https://harbor.example", auth: { secretRef: { name: "x" } } } },
       });
-      await registrySays("harbor-test", "False UnsupportedProvider");
-      await apply(rule("harbor-rule", "quay.io/*", "*", { registryRef: { name: "harbor-test" } }));
-      await ruleSays("harbor-rule", "Accepted", "False UnsupportedProvider");
+      await registrySays("harbor-test", "False SecretNotFound");
+      await apply(rule("harbor-rule", "quay.io/*", "quay/*", { registryRef: { name: "harbor-test" } }));
+      const refused = await ruleSays("harbor-rule", "Synced", "False SecretNotFound");
+      expect(findCondition(refused.status?.conditions as readonly Condition[], "Ready")?.message).to.contain(
+        'Secret "x"',
+      );
       await apply(rule("orphan", "quay.io/*", "*", { registryRef: { name: "nowhere" } }));
       await ruleSays("orphan", "Ready", "False RegistryNotFound");
       await remove("cacherules", "harbor-rule", "orphan");
@@ -343,7 +351,7 @@ describe("The operator on a real API server", function () {
       expect(ready.metadata.finalizers).to.deep.equal(["entrepot.dev/cleanup"]);
       await registrySays(REGISTRY, "True Ready");
       const table = await cluster.kubectl(["get", "cacherules", "a"]);
-      expect(table).to.match(/a\s+operator-test\s+\S+\s+app\s+True\s+Ready\s+operator-test\.example:5000\/app/);
+      expect(table).to.match(/a\s+operator-test\s+\S+\/acme\/app\s+True\s+Ready\s+operator-test\.example:5000\/app/);
       const event = ["events", "-n", "default", "--field-selector", "involvedObject.name=a,reason=Ready"];
       // Recorded beside the status, not before it.
       await eventually(

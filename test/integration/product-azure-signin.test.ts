@@ -55,11 +55,11 @@ describe("Signing in to Azure for its registries (contract fake, never run again
   it("names the Secret and the key that is missing", async () => {
     stage.signIn({ tenantId: TENANT, clientId: "x" });
     expect((await productFailure("PRODUCT_UNAUTHENTICATED", observe())).message).to.contain(
-      'Secret "azure" in namespace "cosign-system" has no key "clientSecret"',
+      'Secret "azure" in namespace cosign-system has no key "clientSecret"',
     );
     stage.secrets.clear();
     expect((await productFailure("PRODUCT_UNAUTHENTICATED", observe())).message).to.contain(
-      'Secret "azure" does not exist in namespace "cosign-system"',
+      'Secret "azure" does not exist in namespace cosign-system',
     );
     stage.signIn({ tenantId: "not a tenant", clientId: "x", clientSecret: "y" });
     expect((await productFailure("PRODUCT_UNAUTHENTICATED", observe())).message).to.contain("malformed");

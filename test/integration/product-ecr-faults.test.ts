@@ -130,7 +130,7 @@ describe("Amazon ECR's failures (contract fake by botocore's model, through AWS'
     expect(lacking.message).to.contain('"aws"').and.contain("sys").and.contain('"secretAccessKey"');
     keyless.secrets.clear();
     const missing = await productFailure("PRODUCT_UNAUTHENTICATED", keyless.observe(request()));
-    expect(missing.message).to.contain('no Secret "aws" in namespace sys');
+    expect(missing.message).to.contain('Secret "aws" does not exist in namespace sys');
     expect(missing.reason).to.equal("SecretNotFound");
     expect(suite.fake.calls).to.have.length(before);
   });

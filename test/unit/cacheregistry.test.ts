@@ -69,7 +69,7 @@ describe("the proxy's configuration", () => {
   const read = (text: string) => load(text) as ProxyConfig;
 
   it("is what distribution needs to proxy, expire and never redirect", () => {
-    const config = read(distributionConfig({ ...HUB, credentials: { username: "u", password: "p" } }, "24h"));
+    const config = read(distributionConfig({ ...HUB, credentials: { username: "u", password: "p" } }, { ttl: "24h" }));
     expect(config.proxy).to.deep.equal({
       remoteurl: "https://registry-1.docker.io",
       username: "u",

@@ -20,7 +20,7 @@ import {
   sameSecretVersion,
   upstreamKey,
 } from "../../core/product/artifactregistry-compare.ts";
-import type { CacheRuleObject } from "../../crds/index.ts";
+import type { CacheRuleObject, Upstream } from "../../crds/index.ts";
 
 type Spec = CacheRuleObject["spec"];
 const BLOCK = { project: "acme-cache", location: "europe-west3", auth: { workloadIdentity: {} } };
@@ -113,6 +113,26 @@ describe("A repository compared with its rule", () => {
   it("has nothing to correct in what is not declared", () => {
     const found = { description: "by hand", labels: { cost: "42" }, kmsKeyName: "k", cleanupPolicyDryRun: true };
     expect(fields({ ...found, cleanupPolicies: [{ id: "x", action: "DELETE" }] })).to.deep.equal([]);
+  });
+
+  it("knows by a label which credentials were set, should answers never have them", () => {
+    const entry = (username: string): Upstream => ({
+      host: "docker.io",
+      credentials: { secretManagerVersion: { username, passwordSecretVersion: "projects/p/secrets/s/versions/1" } },
+    });
+    const of = (username: string) => wantedRepository(rule(), parseMapping(spec()), entry(username));
+    const label = of("acme").mark["cacherule-credentials"] ?? "";
+    const compared = (username: string | undefined, labels: Record<string, string>) =>
+      compareRepository("r", username === undefined ? wanted() : of(username), { ...FOUND, labels }).differences.map(
+        ({ field }) => field,
+      );
+    expect(compared("acme", { "cacherule-credentials": label })).to.deep.equal([]);
+    for (const [username, labels] of [
+      ["acme", {}],
+      ["other", { "cacherule-credentials": label }],
+      [undefined, { "cacherule-credentials": label }],
+    ] as const)
+      expect(compared(username, labels)).to.deep.equal(["remoteRepositoryConfig.upstreamCredentials"]);
   });
 
   it("has each field that differs, with whether the product can change it", () => {

@@ -1,0 +1,99 @@
+import { readFile, realpath, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { createSecureContext } from "node:tls";
+import type { TlsPair } from "../adapters/http/server.ts";
+import type { Log } from "../adapters/telemetry/log.ts";
+import { messageOf } from "../core/errors.ts";
+import { parseAccessDocument } from "../core/gatewayaccess/document.ts";
+import { ACCESS_FILE, TLS_CERT_FILE, TLS_KEY_FILE } from "../core/gatewayaccess/names.ts";
+import type { AccessDocument } from "../core/gatewayaccess/types.ts";
+
+export interface MountedOptions {
+  readonly directory: string;
+  readonly log: Log;
+  /** Called with each new certificate that can be used. */
+  readonly onTls?: (pair: TlsPair) => void | Promise<void>;
+}
+
+const SIZE_LIMIT = 512 * 1024;
+
+/** The text of a file, or undefined where there is none. Throws when it is too large or cannot be read. */
+async function textOf(path: string): Promise<string | undefined> {
+  try {
+    const { size } = await stat(path);
+    if (size > SIZE_LIMIT) throw new Error(`it is larger than ${SIZE_LIMIT} bytes`);
+    return await readFile(path, "utf8");
+  } catch (thrown) {
+    if (thrown instanceof Error && "code" in thrown && thrown.code === "ENOENT") return undefined;
+    throw thrown;
+  }
+}
+
+/**
+ * The files of the mounted Secret, read again whenever `poll` is called. The kubelet changes them all at once, by swapping the link
+ * `..data`: they are read through where it leads, so that certificate and key are always of one version. What is new and cannot be
+ * used is logged, and what was last good stays.
+ */
+export class MountedAccess {
+  readonly #options: MountedOptions;
+  readonly #used = new Map<string, string>();
+  readonly #problems = new Map<string, string>();
+  #document: AccessDocument | undefined;
+
+  constructor(options: MountedOptions) {
+    this.#options = options;
+  }
+
+  /** The last good document; undefined before there was one. */
+  get document(): AccessDocument | undefined {
+    return this.#document;
+  }
+
+  /** Whether there was a certificate that can be used. */
+  get hasTls(): boolean {
+    return this.#used.has(TLS_CERT_FILE);
+  }
+
+  /** Looks for changes. Never rejects. */
+  async poll(): Promise<void> {
+    const { directory } = this.#options;
+    await this.#attempt("mount", async () => {
+      const data = await realpath(join(directory, "..data")).catch(() => directory);
+      const [access, cert, key] = await Promise.all(
+        [ACCESS_FILE, TLS_CERT_FILE, TLS_KEY_FILE].map(async (file) => await textOf(join(data, file))),
+      );
+      if (access !== undefined) await this.#attempt(ACCESS_FILE, () => this.#useDocument(access));
+      if (cert !== undefined && key !== undefined)
+        await this.#attempt(TLS_CERT_FILE, async () => await this.#useTls({ cert, key }));
+    });
+  }
+
+  #useDocument(text: string): void {
+    if (this.#used.get(ACCESS_FILE) === text) return;
+    this.#document = parseAccessDocument(text);
+    this.#used.set(ACCESS_FILE, text);
+    this.#options.log.info("clients loaded", { users: this.#document.users.length });
+  }
+
+  async #useTls(pair: TlsPair): Promise<void> {
+    const text = `${pair.cert.toString()}${pair.key.toString()}`;
+    if (this.#used.get(TLS_CERT_FILE) === text) return;
+    createSecureContext(pair); // throws before anything in use is touched
+    await this.#options.onTls?.(pair);
+    this.#used.set(TLS_CERT_FILE, text);
+    this.#options.log.info("serving certificate in use");
+  }
+
+  /** What goes wrong in the same way at every look is one line in the log. */
+  async #attempt(what: string, work: () => void | Promise<void>): Promise<void> {
+    try {
+      await work();
+      this.#problems.delete(what);
+    } catch (thrown) {
+      const error = messageOf(thrown);
+      if (this.#problems.get(what) === error) return;
+      this.#problems.set(what, error);
+      this.#options.log.error("mounted access not usable, the last good one stays", { file: what, error });
+    }
+  }
+}

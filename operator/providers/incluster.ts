@@ -1,1 +1,0 @@
-export { isRolledOut } from "../incluster/rollout.ts";
