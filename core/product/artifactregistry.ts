@@ -136,15 +136,7 @@ export function judgeArtifactRegistry(
 ): ArtifactRegistryRefusal | undefined {
   const shape = shapeProblem(mapping);
   if (shape !== undefined) return shape;
-  const { remoteName, options = {} } = rule.spec;
-  if (remoteName !== undefined && remoteName !== mapping.target.path)
-    return {
-      reason: "InvalidSpec",
-      message: `remoteName "${remoteName}" can't differ from the target: images are pulled by the repository's name; remove remoteName or write target: ${remoteName}/*`,
-    };
-  const foreign = Object.keys(options).find((name) => name !== "artifactRegistry");
-  if (foreign !== undefined)
-    return { reason: "InvalidSpec", message: `options.${foreign} has no meaning for Artifact Registry: remove it` };
+  const { options = {} } = rule.spec;
   const problem = optionsProblem(options.artifactRegistry ?? {});
   return problem === undefined ? undefined : { reason: "InvalidSpec", message: problem };
 }

@@ -55,13 +55,8 @@ export function upstreamEntry(registry: AzureRequest["registry"], host: string):
 /** Why Azure can't serve the rule as it is written; undefined when nothing is known against it. Azure has the last word. */
 export function judgeAzureRule(
   request: AzureRequest,
-): { readonly reason: "UnsupportedUpstream" | "InvalidSpec"; readonly message: string } | undefined {
-  const { rule, registry, host } = request;
-  const block = Object.keys(rule.spec.options ?? {})[0];
-  if (block !== undefined) {
-    const message = `options.${block} means nothing to an Azure Container Registry: remove it`;
-    return { reason: "InvalidSpec", message };
-  }
+): { readonly reason: "UnsupportedUpstream"; readonly message: string } | undefined {
+  const { registry, host } = request;
   if (host === normaliseHost("docker.io") && upstreamEntry(registry, host)?.credentials === undefined) {
     const message = `Azure caches Docker Hub with credentials only: give CacheRegistry "${registry.metadata.name}" an entry for docker.io in spec.upstreams, with credentials.keyVault or credentials.credentialSetName`;
     return { reason: "UnsupportedUpstream", message };

@@ -1,5 +1,5 @@
 import { shownHost } from "../cacheregistry/upstream.ts";
-import { type EcrRequest, ecrCredentials, ecrEntry, ecrPrefix } from "./ecr.ts";
+import { type EcrRequest, ecrCredentials, ecrEntry } from "./ecr.ts";
 import { templateProblem } from "./ecr-template.ts";
 import { ECR_UPSTREAMS, type EcrUpstream, ecrUpstream } from "./ecr-upstream.ts";
 
@@ -26,22 +26,6 @@ function suggested(target: string): string {
   const [first = ""] = target.split("/");
   return first.length >= SHORTEST && first.length <= LONGEST ? first : "cache";
 }
-
-const optionsAreOurs: Check = ({ rule }) => {
-  const { ecr: _ours, ...others } = rule.spec.options ?? {};
-  const [foreign] = Object.keys(others);
-  return foreign === undefined
-    ? undefined
-    : invalid(`options.${foreign} is for another registry product: this registry is an ECR; remove it`);
-};
-
-const nameIsPrefix: Check = ({ rule, mapping }) => {
-  const prefix = ecrPrefix(mapping.target);
-  const { remoteName } = rule.spec;
-  return remoteName === undefined || remoteName === prefix
-    ? undefined
-    : invalid(`ECR knows a rule by its prefix, which is "${prefix}" here: remove remoteName`);
-};
 
 const wholeRegistry: Check = ({ mapping: { source, target }, host }) => {
   if (source.wildcard) return undefined;
@@ -139,8 +123,6 @@ const templateFits: Check = ({ rule }) => {
 };
 
 const CHECKS: readonly Check[] = [
-  optionsAreOurs,
-  nameIsPrefix,
   speaksTls,
   notItself,
   wholeRegistry,

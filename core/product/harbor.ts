@@ -74,10 +74,6 @@ export function judgeHarborRule(mapping: RuleMapping, spec: CacheRuleObject["spe
     const message = `"${name}" can't be the name of a Harbor project: use at most ${PROJECT_NAME_LIMIT} small letters and digits, with single dots, dashes or underscores between them`;
     return { reason: "UnsupportedShape", message };
   }
-  if (spec.remoteName !== undefined && spec.remoteName !== name) {
-    const message = `remoteName is "${spec.remoteName}", but in Harbor the target names the project ("${name}"); leave remoteName out`;
-    return { reason: "InvalidSpec", message };
-  }
   const limit = spec.options?.harbor?.storageLimit;
   return limit === undefined || storageBytes(limit) !== undefined
     ? undefined

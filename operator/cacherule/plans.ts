@@ -1,4 +1,5 @@
 import type { Change } from "../../adapters/kube/store.ts";
+import { misfit } from "../../core/cacherule/fitting.ts";
 import { normaliseHost } from "../../core/image/reference.ts";
 import { readRefresh } from "../../core/refresh/plan.ts";
 import type { CacheRegistryObject, CacheRuleObject } from "../../crds/index.ts";
@@ -20,9 +21,11 @@ export interface RuleSource {
   subscribe(handler: (change: Change<CacheRuleObject>) => void): () => void;
 }
 
-function refreshRefusal({ spec }: CacheRuleObject): Refusal | undefined {
+/** What no product makes good. */
+function specRefusal({ spec }: CacheRuleObject, provider: CacheProvider | undefined): Refusal | undefined {
   const plan = readRefresh(spec);
-  return plan.kind === "problem" ? { reason: "InvalidSpec", message: plan.message } : undefined;
+  const message = plan.kind === "problem" ? plan.message : provider && misfit(spec, provider.name);
+  return message === undefined ? undefined : { reason: "InvalidSpec", message };
 }
 
 /** What the product of a registry adds to the rules of acceptance. */
@@ -31,7 +34,7 @@ export function termsOf(registry: CacheRegistryObject, provider: CacheProvider |
   return {
     ...(Number.isFinite(limit) && { limit }),
     judge: (rule, mapping) =>
-      refreshRefusal(rule) ?? provider?.judge({ rule, registry, mapping, host: mapping.source.host }),
+      specRefusal(rule, provider) ?? provider?.judge({ rule, registry, mapping, host: mapping.source.host }),
   };
 }
 

@@ -98,12 +98,12 @@ export const INVALID_CACHE_SPECS: readonly InvalidObject[] = [
   {
     name: "an S3 bucket in upper case",
     object: s3({ bucket: "Images" }),
-    says: "spec.inCluster.storage.s3.bucket in body should match",
+    says: "not a bucket: write its name alone, 3 to 63 small letters, digits, . and -",
   },
   {
     name: "an S3 bucket with a path",
     object: s3({ bucket: "images/prod" }),
-    says: "spec.inCluster.storage.s3.bucket in body should match",
+    says: "not a bucket: write its name alone, 3 to 63 small letters, digits, . and -",
   },
   {
     name: "an S3 region of words",
@@ -125,12 +125,12 @@ export const INVALID_CACHE_SPECS: readonly InvalidObject[] = [
   {
     name: "an account of blobs with a dash",
     object: blobs({ accountName: "my-caches" }),
-    says: "spec.inCluster.storage.azure.accountName in body should match",
+    says: "not a storage account: write its name alone, 3 to 24 small letters and digits",
   },
   {
     name: "a container of blobs in upper case",
     object: blobs({ container: "Images" }),
-    says: "spec.inCluster.storage.azure.container in body should match",
+    says: "not a container: write its name alone, 3 to 63 small letters, digits and -",
   },
   {
     name: "a realm of blobs that is a URL",
@@ -140,7 +140,7 @@ export const INVALID_CACHE_SPECS: readonly InvalidObject[] = [
   {
     name: "a bucket of Google by its URL",
     object: gcs({ bucket: "gs://images" }),
-    says: "spec.inCluster.storage.gcs.bucket in body should match",
+    says: "not a bucket: write its name alone, 3 to 222 small letters, digits, . _ and -",
   },
   { name: "several Pods on a node's disk", object: pods(2, { emptyDir: {} }), says: SHARED },
   { name: "several Pods on a claim", object: pods(2, { persistentVolumeClaim: { size: "10Gi" } }), says: SHARED },

@@ -60,7 +60,7 @@ const OPTIONS = "set only the block of the registry's provider: ecr, artifactReg
 const TAGS = "resourceTags need customRoleArn: without it ECR cannot tag what it makes, and pulls fail";
 const KEEP = "keepCount stands alone, with action Keep";
 const SIZE = "not a size: write a positive quantity, e.g. 100Gi";
-const REMOTE_NAME = "spec.remoteName in body should match";
+const REMOTE_NAME = "not a name of a cache rule: write 5 to 50 letters, digits and -";
 
 export const INVALID_RULE_SPECS: readonly InvalidObject[] = [
   { name: "a name of its own that is too short", object: rule({ remoteName: "hub" }), says: REMOTE_NAME },

@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import { misfit } from "../../core/cacherule/fitting.ts";
 import { findCondition } from "../../core/conditions.ts";
 import type { CacheRuleObject } from "../../crds/index.ts";
 import { planRules, type RuleVerdict } from "../../operator/cacherule/acceptance.ts";
@@ -207,6 +208,25 @@ describe("the status of a rule", () => {
     const status = decideDeletingStatus(decided(facts()), "gateway Pod x still serves the rule", NOW);
     expect(findCondition(status.conditions, "Ready")).to.include({ status: "False", reason: "Deleting" });
     expect(findCondition(status.conditions, "Accepted")).to.include({ status: "True" });
+  });
+});
+
+describe("what a rule says that its product has no place for", () => {
+  const base = { registryRef: { name: "main" }, source: "quay.io/*", target: "quay/*" };
+
+  it("is refused with the provider's name and what to remove", () => {
+    expect(misfit({ ...base, options: { harbor: {} } }, "ecr")).to.equal(
+      "options.harbor is for another product: the registry's provider is ecr; remove it",
+    );
+    expect(misfit({ ...base, remoteName: "quay-rule" }, "harbor"))
+      .to.contain("remoteName")
+      .and.contain("harbor");
+  });
+
+  it("is nothing where all of it fits", () => {
+    expect(misfit(base, "zot")).to.equal(undefined);
+    expect(misfit({ ...base, options: { harbor: { public: true } } }, "harbor")).to.equal(undefined);
+    expect(misfit({ ...base, remoteName: "quay-rule" }, "azure")).to.equal(undefined);
   });
 });
 

@@ -60,7 +60,6 @@ describe("A rule for Artifact Registry", () => {
 
   const served: readonly Partial<Spec>[] = [
     {},
-    { remoteName: "hub" },
     { source: "registry.example:5000/*", target: "r/*" },
     { source: "us-docker.pkg.dev/other-project/base/*", target: "base/*" },
     { target: `${"a".repeat(63)}/*` },
@@ -89,8 +88,6 @@ describe("A rule for Artifact Registry", () => {
     [{ target: `${"a".repeat(64)}/*` }, "InvalidSpec", "63"],
     [{ source: "us-docker.pkg.dev/*" }, "UnsupportedUpstream", "us-docker.pkg.dev/<project>/<repository>/*"],
     [{ source: "us-docker.pkg.dev/project-a/repo/sub/*" }, "UnsupportedUpstream", "repository by repository"],
-    [{ remoteName: "other" }, "InvalidSpec", "target: other/*"],
-    [{ options: { harbor: {} } }, "InvalidSpec", "options.harbor"],
     [{ options: { artifactRegistry: { labels: { "managed-by": "me" } } } }, "InvalidSpec", "Entrepot's own mark"],
     [{ options: { artifactRegistry: { labels: { "cacherule-uid": "x" } } } }, "InvalidSpec", "Entrepot's own mark"],
     [{ options: { artifactRegistry: { labels: { Team: "x" } } } }, "InvalidSpec", "lower-case"],

@@ -106,12 +106,6 @@ describe("A rule for an Azure Container Registry", () => {
     expect(judgeAzureRule(request("quay.io/a/*", "a/*"))).to.equal(undefined);
   });
 
-  it("has no options of other products", () => {
-    const refused = judgeAzureRule(request("quay.io/a", "a", [], { options: { harbor: { public: true } } }));
-    expect(refused).to.deep.include({ reason: "InvalidSpec" });
-    expect(refused?.message).to.contain("options.harbor");
-  });
-
   const FOUND: AzureRule = {
     name: "my-rule",
     source: "docker.io/library/nginx",

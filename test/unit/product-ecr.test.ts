@@ -137,18 +137,6 @@ describe("What ECR can serve", () => {
     ],
     ["a secret for an ECR", request(`${PRIVATE}/*`, "team/*", secret), "InvalidSpec", "IAM role"],
     [
-      "another name than the prefix",
-      request("quay.io/*", "quay/*", undefined, { remoteName: "x" }),
-      "InvalidSpec",
-      "remoteName",
-    ],
-    [
-      "another product's options",
-      request("quay.io/*", "quay/*", undefined, { options: { harbor: {} } }),
-      "InvalidSpec",
-      "options.harbor",
-    ],
-    [
       "a policy that is no JSON",
       request("quay.io/*", "quay/*", undefined, template({ lifecyclePolicy: "{" })),
       "InvalidSpec",

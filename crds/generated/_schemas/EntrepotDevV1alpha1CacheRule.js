@@ -5,7 +5,7 @@ const schema16 = {
   "type": "object",
   "properties": {
     "spec": {
-      "$ref": "eLYqgm89tiKHQsrDUDzVAAaXNUWnUU6MGbPCC6ltPws"
+      "$ref": "yw10EfVm2gotMZzg5HIE6K0pFyTPmZGhy1MluiVAiAY"
     },
     "status": {
       "$ref": "ANwiK3pp22NBXRSXA9ahpQUqkfyBOO763O47pdDDf0"
@@ -43,7 +43,7 @@ const schema17 = {
       "$ref": "YOyPNd4ZYGK6tUATaO1jybhSnn8Hta9UrLLDhNUEMw"
     },
     "remoteName": {
-      "$ref": "LyZgCQIHoqT8Z6oHv0BxCmDEcL7SYOINgtaQ7sAQI"
+      "$ref": "nZKgqfgUPEkqwgwkAMBQTaLN4h3EeO1J1osjwoVo"
     },
     "options": {
       "$ref": "JzyTDMzPn42jtbaan7I29j7L7SjJcaJv6lztwPFI"
@@ -760,10 +760,10 @@ function validate51(data, {
 }
 const schema26 = {
   "type": "string",
-  "pattern": "^[a-zA-Z0-9-]{5,50}$",
+  "minLength": 1,
+  "maxLength": 253,
   "nullable": true
 };
-const pattern0 = new RegExp("^[a-zA-Z0-9-]{5,50}$", "u");
 function validate53(data, {
   instancePath = "",
   parentData,
@@ -789,19 +789,35 @@ function validate53(data, {
     errors++;
   }
   if (typeof data === "string") {
-    if (!pattern0.test(data)) {
+    if (func2(data) > 253) {
       const err1 = {
         instancePath,
-        schemaPath: "#/pattern",
-        keyword: "pattern",
+        schemaPath: "#/maxLength",
+        keyword: "maxLength",
         params: {
-          pattern: "^[a-zA-Z0-9-]{5,50}$"
+          limit: 253
         }
       };
       if (vErrors === null) {
         vErrors = [err1];
       } else {
         vErrors.push(err1);
+      }
+      errors++;
+    }
+    if (func2(data) < 1) {
+      const err2 = {
+        instancePath,
+        schemaPath: "#/minLength",
+        keyword: "minLength",
+        params: {
+          limit: 1
+        }
+      };
+      if (vErrors === null) {
+        vErrors = [err2];
+      } else {
+        vErrors.push(err2);
       }
       errors++;
     }
@@ -1650,7 +1666,7 @@ const schema43 = {
   "type": "string",
   "pattern": "^[a-z][a-z0-9-]{0,62}$"
 };
-const pattern1 = new RegExp("^[a-z][a-z0-9-]{0,62}$", "u");
+const pattern0 = new RegExp("^[a-z][a-z0-9-]{0,62}$", "u");
 function validate85(data, {
   instancePath = "",
   parentData,
@@ -1660,7 +1676,7 @@ function validate85(data, {
   let vErrors = null;
   let errors = 0;
   if (typeof data === "string") {
-    if (!pattern1.test(data)) {
+    if (!pattern0.test(data)) {
       const err0 = {
         instancePath,
         schemaPath: "#/pattern",
@@ -4081,7 +4097,7 @@ const schema70 = {
   "minLength": 1,
   "maxLength": 1024
 };
-const pattern2 = new RegExp("^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$", "u");
+const pattern1 = new RegExp("^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$", "u");
 function validate166(data, {
   instancePath = "",
   parentData,
@@ -4123,7 +4139,7 @@ function validate166(data, {
       }
       errors++;
     }
-    if (!pattern2.test(data)) {
+    if (!pattern1.test(data)) {
       const err2 = {
         instancePath,
         schemaPath: "#/pattern",
