@@ -57,7 +57,9 @@ spec:
 /** What the upstream shows only to the cache's credentials, the cache shows only to its clients' (docs/private-content.md). */
 async function letIn({ terminal, pullHost, local }: Stage): Promise<void> {
   terminal.heading("The upstream is private, so the cache asks for credentials, too");
-  const { stdout } = await terminal.sh(`curl -s http://${pullHost}/v2/demo-hello/manifests/v1`);
+  const { stdout } = await terminal.sh(
+    `curl -s --retry 10 --retry-delay 1 --retry-connrefused http://${pullHost}/v2/demo-hello/manifests/v1`,
+  );
   terminal.check("the cache answers UNAUTHORIZED to who shows none", stdout.includes('"UNAUTHORIZED"'));
   if (local !== undefined) return;
   await terminal.sh(

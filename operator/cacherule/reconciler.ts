@@ -227,9 +227,15 @@ class Pass {
       if (left !== undefined) noteLeft(events, rule, left);
     } catch (thrown) {
       if (!(thrown instanceof ProductError)) throw thrown;
-      if (!hasGivenUp(rule, clock.now(), intervals))
+      const isGone = thrown.code === "PRODUCT_REGISTRY_NOT_FOUND"; // and the rule with it
+      if (!isGone && !hasGivenUp(rule, clock.now(), intervals))
         return await waiting(thrown.message, thrown.retryAfterMs ?? intervals.unhealthyMs);
-      noteLeft(events, rule, `"${rule.status?.remoteId ?? rule.spec.target}" stays in the registry: ${thrown.message}`);
+      if (!isGone)
+        noteLeft(
+          events,
+          rule,
+          `"${rule.status?.remoteId ?? rule.spec.target}" stays in the registry: ${thrown.message}`,
+        );
     }
     await release(client, CACHE_RULES, rule, this.#signal);
     return {};

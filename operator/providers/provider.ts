@@ -77,21 +77,25 @@ export interface ProductContext {
   readonly log: Log;
 }
 
-/**
- * A registry product with a management API of its own: Azure Container Registry, Amazon ECR, Artifact Registry, Harbor. One file
- * each. Everything here may be repeated, and is: nothing that a method needs to know is kept only in memory. What differs between
- * declared and found is worked out by pure functions in `core/product/`. Failures are thrown as `ProductError`s.
- */
-export interface RegistryProduct {
+/** What is the same for every kind of registry, and needs nobody to be asked. */
+export interface RegistryKind {
   readonly name: Provider;
   /** The most rules of one registry; the product's own limit. */
   readonly limit?: number;
   /** What stands before the target in the names of cached images: a host, and a path where the product's names have one. */
   pullHost(registry: CacheRegistryObject): string;
-  /** The registry in the product, in one spelling: two CacheRegistries with the same one are duplicates. */
+  /** The registry behind the object, in one spelling: two CacheRegistries with the same one are duplicates. */
   identity(registry: CacheRegistryObject): string;
-  /** Whether the product can serve the rule. Pure. */
+  /** Whether the registry can serve the rule as it is written. Pure. */
   judge(request: RuleRequest): Refusal | undefined;
+}
+
+/**
+ * A registry product with a management API of its own: Azure Container Registry, Amazon ECR, Artifact Registry, Harbor. One file
+ * each. Everything here may be repeated, and is: nothing that a method needs to know is kept only in memory. What differs between
+ * declared and found is worked out by pure functions in `core/product/`. Failures are thrown as `ProductError`s.
+ */
+export interface RegistryProduct extends RegistryKind {
   /** The id that the rule has in the product, whether it is there or not. Pure. */
   remoteId(request: RuleRequest): string;
 
@@ -144,16 +148,7 @@ export interface RegistryPlanView {
  * A registry whose configuration is rendered as a whole, from all of its rules at once, and rolled out in this cluster: our own, a
  * zot, a CNCF distribution. Rules have no object of their own there: `prepare` makes them all, `observe` says how one of them is.
  */
-export interface RenderedRegistry {
-  readonly name: Provider;
-  /** The most rules of one registry. */
-  readonly limit?: number;
-  /** The host, with port, that begins the names of cached images. */
-  pullHost(registry: CacheRegistryObject): string;
-  /** What two CacheRegistries can't both have. */
-  identity(registry: CacheRegistryObject): string;
-  /** Whether the registry can serve the rule. Pure. */
-  judge(request: RuleRequest): Refusal | undefined;
+export interface RenderedRegistry extends RegistryKind {
   /** Makes what is live as the plan says. At rest it writes nothing. */
   prepare(registry: CacheRegistryObject, plan: RegistryPlanView, signal: AbortSignal): Promise<RegistryOutcome>;
   /** Takes away what `prepare` made; done only when it is verified gone. */
@@ -230,8 +225,7 @@ export interface RuleOutcome extends RuleServing {
 export type Removal = { readonly done: true; readonly left?: string } | Pending;
 
 /** Any registry as the reconcilers see it: see `product.ts` and `rendered.ts`. What every method may throw is a `ProductError` or a failure to talk to the API server. */
-export interface CacheProvider
-  extends Pick<RenderedRegistry, "name" | "limit" | "pullHost" | "identity" | "judge" | "prepare" | "withdraw"> {
+export interface CacheProvider extends RegistryKind, Pick<RenderedRegistry, "prepare" | "withdraw"> {
   /** Whether the product is asked over a network that fails by itself, and so is looked at at the drift interval. */
   readonly isRemote: boolean;
   /** Brings the rule as far as one pass can, and says how it is. Repeated until nothing is left to do. */

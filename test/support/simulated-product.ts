@@ -14,7 +14,7 @@ export interface KeptRule {
 }
 
 /** What the next call does besides its work. */
-export type Fault = "throttled" | "unavailable" | "lost-response" | "unauthenticated" | "refused";
+export type Fault = "registry-gone" | "throttled" | "unavailable" | "lost-response" | "unauthenticated" | "refused";
 
 /** The credentials that every rule should have. */
 export const DECLARED_CREDENTIALS = "declared";
@@ -72,6 +72,7 @@ export class SimulatedProduct implements RegistryProduct {
     if (fault === undefined || fault === "lost-response") return fault;
     throw {
       throttled: () => new ProductError("PRODUCT_THROTTLED", "too many requests", { retryAfterMs: 30_000 }),
+      "registry-gone": () => new ProductError("PRODUCT_REGISTRY_NOT_FOUND", "there is no such registry"),
       unavailable: () => new ProductError("PRODUCT_UNAVAILABLE", "it does not answer"),
       unauthenticated: () => new ProductError("PRODUCT_UNAUTHENTICATED", "the token expired"),
       refused: () => new ProductError("PRODUCT_REFUSED", "it says no"),

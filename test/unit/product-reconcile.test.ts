@@ -160,6 +160,18 @@ describe("rules of a registry product (simulated)", () => {
     });
   });
 
+  it("go at once with a registry that is gone", async () => {
+    await withCluster(async (cluster, product) => {
+      cluster.applyRule("orphan");
+      await cluster.advance(10);
+      product.faults.push(...Array.from({ length: 100 }, (): Fault => "registry-gone"));
+      cluster.deleteRule("orphan");
+      await cluster.advance(10);
+      expect(cluster.rule("orphan")).to.equal(undefined);
+      expect(cluster.events.map(({ reason }) => reason)).to.not.include("LeftBehind");
+    });
+  });
+
   it("stay as they were found while the product can't be asked: the registry says it for all", async () => {
     await withCluster(async (cluster, product) => {
       for (let i = 0; i < 20; i++) cluster.applyRule(`rule-${i}`);
