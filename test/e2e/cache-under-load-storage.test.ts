@@ -1,0 +1,194 @@
+import { execFileSync } from "node:child_process";
+import { chmodSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { expect } from "chai";
+import { backendName } from "../../core/cacheregistry/names.ts";
+import type { ExtraRegistry } from "../support/cluster.ts";
+import { eventually, NS, Stage } from "../support/e2e.ts";
+import { type Observer, PullClient, type Wrong } from "../support/load/client.ts";
+import { LoadGenerator } from "../support/load/generator.ts";
+import { History, inParallel, type LoadImage, pushImage, pushTarget } from "../support/load/images.ts";
+import { newPods, podsOf } from "../support/load/node.ts";
+import {
+  allReady,
+  type LoadRegistry,
+  loginSecret,
+  pullHost,
+  registryManifest,
+  removeRegistry,
+  ruleManifest,
+} from "../support/load/registry.ts";
+import { UpstreamDoor } from "../support/load/upstream-door.ts";
+
+const UPSTREAM = "upstream.local:5014";
+const MIB = 1024 * 1024;
+const IMAGES = 12;
+const access = "anonymous: true";
+
+/** Its volume is a file system of 12 MiB: whoever writes more is told that no space is left. */
+const FULL: LoadRegistry = {
+  name: "e2e-full",
+  nodePort: 30511,
+  storage: "persistentVolumeClaim: {size: 12Mi, storageClassName: e2e-full}",
+  access,
+  upstreams: new Map([[UPSTREAM, "e2e-full"]]),
+};
+
+/** Its folder may hold 12 MiB: the kubelet evicts a Pod that holds more. */
+const EVICTED: LoadRegistry = {
+  name: "e2e-evicted",
+  nodePort: 30512,
+  storage: "emptyDir: {sizeLimit: 12Mi}",
+  access,
+  upstreams: new Map([[UPSTREAM, "e2e-evicted"]]),
+};
+
+const image = (name: string): LoadImage => ({
+  upstream: UPSTREAM,
+  repository: `big/${name}`,
+  name: `big/${name}`,
+  tag: "v1",
+});
+
+describe("a cache whose storage is full, and an upstream that lies, on a real node", () => {
+  const history = new History();
+  const images = Array.from({ length: IMAGES }, (_, index) => image(`app-${index}`));
+  let stage: Stage;
+  let registry: ExtraRegistry;
+  let door: UpstreamDoor;
+  let volume: string;
+  let evicting: LoadGenerator;
+  let firstPods: ReadonlySet<string>;
+
+  function size(megabytes: number, option = ""): void {
+    execFileSync("mount", ["-t", "tmpfs", "-o", `${option}size=${megabytes}m,mode=777`, "tmpfs", volume]);
+  }
+
+  before(async function () {
+    stage = await Stage.open(this);
+    registry = await stage.cluster.startRegistry({ name: "load-big", auth: true, port: 5013 });
+    const user = registry.user ?? { username: "", password: "" };
+    door = await UpstreamDoor.open(5014, registry.address, user, { username: "cache", password: "only" });
+    await inParallel([...images, image("small"), image("layer-lie"), image("manifest-lie")], 4, async (one) => {
+      const sizes = one.name.includes("app-") ? [4096, 3 * MIB] : [4096, 32_768];
+      await pushImage(pushTarget(registry), one, history, sizes);
+    });
+    volume = join(stage.cluster.settings.dir, "data/volumes/e2e-full");
+    mkdirSync(volume, { recursive: true });
+    chmodSync(volume, 0o777);
+    size(12);
+    await stage.apply(`
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: e2e-full}
+spec: {storageClassName: e2e-full, capacity: {storage: 12Mi}, accessModes: [ReadWriteOnce], hostPath: {path: "${volume}"}}`);
+    for (const one of [FULL, EVICTED]) {
+      const rule = { name: one.name, source: `${UPSTREAM}/big/*`, target: "big/*" };
+      const [secret = ""] = one.upstreams.values();
+      await stage.apply([loginSecret(secret, door.user), registryManifest(one), ruleManifest(one, rule)].join(""));
+    }
+    for (const one of [FULL, EVICTED]) await allReady(stage, one);
+    firstPods = new Set((await podsOf(stage, backendName(EVICTED.name, UPSTREAM))).map(({ metadata }) => metadata.uid));
+    evicting = await loadOf(EVICTED);
+  });
+
+  after(async () => {
+    if (stage === undefined) return;
+    await evicting?.stop();
+    for (const one of [FULL, EVICTED]) await removeRegistry(stage, one);
+    await stage.kubectl("delete", "persistentvolume", "e2e-full", "--ignore-not-found", "--timeout=60s");
+    execFileSync("umount", ["--lazy", volume]);
+    door?.close();
+    await registry?.stop();
+    stage.close();
+  });
+
+  /** Starts a load of all the big images. */
+  async function loadOf(one: LoadRegistry): Promise<LoadGenerator> {
+    const load = new LoadGenerator({ host: pullHost(one), history }, images);
+    await eventually("the NodePort", 15_000, async () =>
+      (await load.pull(image("small"))) === undefined ? true : undefined,
+    );
+    load.turn();
+    load.start(2);
+    return load;
+  }
+
+  function judge(title: string, load: LoadGenerator): ReadonlyMap<string, number> {
+    const { text, answers } = load.turn();
+    console.error(`      ${title}: ${text}`);
+    expect(load.wrongs).to.deep.equal([]);
+    expect(load.malformed).to.deep.equal([]);
+    return answers;
+  }
+
+  it("no space left: what is cached is served, the rest fails, nothing is wrong; with space everything comes", async () => {
+    const load = await loadOf(FULL);
+    try {
+      const short = (answer: string) => !["200", "206"].includes(answer);
+      await eventually("a pull that fails for want of space", 60_000, async () =>
+        [...load.answers.keys()].some(short) ? true : undefined,
+      );
+      expect(await load.pull(image("small")), "a cached image").to.equal(undefined);
+      const [kept] = load.whole;
+      if (kept !== undefined) expect(await load.pull(kept), "a big cached image").to.equal(undefined);
+      judge("no space", load);
+      const log = await stage.kubectl("-n", NS, "logs", `deployment/${backendName(FULL.name, UPSTREAM)}`);
+      expect(log).to.include("no space left on device");
+      await allReady(stage, FULL);
+      size(256, "remount,");
+      await eventually("every image", 60_000, async () => (load.whole.size === IMAGES ? true : undefined));
+      load.turn();
+      await eventually("more pulls", 20_000, async () => ((load.answers.get("200") ?? 0) > 50 ? true : undefined));
+      expect([...judge("with space", load).keys()].filter(short)).to.deep.equal([]);
+    } finally {
+      await load.stop();
+    }
+  });
+
+  it("a byte changed on the way, of a layer or a manifest: it never arrives whole, and is not kept for the next one", async () => {
+    const found: Wrong[] = [];
+    const counts: string[] = [];
+    const observer: Observer = { count: (answer) => counts.push(answer), wrong: (wrong) => found.push(wrong) };
+    const client = new PullClient({ host: pullHost(FULL), history });
+    const pull = (name: string) => client.pull({ image: image(name) }, observer);
+    try {
+      for (const [name, path] of [
+        ["layer-lie", `/blobs/${history.layerOf(image("layer-lie"))}`],
+        ["manifest-lie", "/manifest-lie/manifests/v1"],
+      ] as const) {
+        door.spoiled.add(path);
+        for (let time = 1; time <= 2; time++) {
+          const failure = await pull(name);
+          expect(failure?.kind, `pull ${time} of a spoiled image`).to.be.oneOf(["truncated", "connection"]);
+          expect(found, "content that is another").to.deep.equal([]);
+          expect(door.spoiledAnswers, "it was asked for again").to.be.at.least(time);
+        }
+        console.error(`      ${name}: ${counts.join(", ")}`);
+        [door.spoiledAnswers, counts.length] = [0, 0];
+        door.spoiled.clear();
+        // The proxy closes the connection on which it found the lie out; whoever is next on it is told 502, once.
+        await eventually(`a pull of ${name} when the upstream is honest again`, 10_000, async () =>
+          (await pull(name)) === undefined ? true : undefined,
+        );
+        expect(found).to.deep.equal([]);
+      }
+    } finally {
+      await client.close();
+    }
+  });
+
+  it("an evicted proxy: another takes its place with an empty cache, and its rules are Ready again", async () => {
+    const proxy = backendName(EVICTED.name, UPSTREAM);
+    await eventually("the eviction", 120_000, async () =>
+      (await podsOf(stage, proxy)).some(({ status }) => status.reason === "Evicted") ? true : undefined,
+    );
+    await newPods(stage, proxy, firstPods);
+    await allReady(stage, EVICTED);
+    await eventually("pulls", 60_000, async () =>
+      (await evicting.pull(image("small"))) === undefined ? true : undefined,
+    );
+    const answers = judge("eviction", evicting);
+    expect(answers.get("200")).to.be.greaterThan(50);
+  });
+});
