@@ -143,5 +143,9 @@ export async function runControllers(surroundings: Surroundings, signal: AbortSi
     return runController({ ...options, ...deadline }, signal);
   });
   connectTriggers(surroundings.world, queues);
-  await Promise.all(running).finally(close);
+  try {
+    await Promise.all(running);
+  } finally {
+    await close();
+  }
 }

@@ -19,10 +19,11 @@ export type ExaminedUpstream =
 
 /**
  * Whether the proxy of an upstream can be started or changed now. CNCF distribution asks its upstream for `/v2/` when it starts and
- * ends if there is no answer: a proxy that runs serves what it has, one that was replaced meanwhile would serve nothing.
+ * ends if there is no answer: a proxy that runs serves what it has, one that was replaced meanwhile would serve nothing. One with
+ * credentials that the upstream refuses is no better: a password may be in the Secret before it is in the upstream.
  */
 export function canRoll(examined: ExaminedUpstream): boolean {
-  return examined.kind === "upstream" && examined.health.kind !== "unreachable";
+  return examined.kind === "upstream" && examined.health.kind === "reachable";
 }
 
 /** The host of an upstream, resolved or not. */
