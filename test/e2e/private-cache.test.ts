@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import type { ExtraRegistry } from "../support/cluster.ts";
 import { eventually, NS, Stage } from "../support/e2e.ts";
 
 const HOST = "localhost:30503";
@@ -6,10 +7,11 @@ const NAMESPACE = "e2e-private";
 
 describe("a private upstream's images on a real node", () => {
   let stage: Stage;
+  let upstream: ExtraRegistry;
 
-  const pod = (name: string, secret?: string): string => {
+  const pod = (name: string, secret?: string, repository = `private/${name}`): string => {
     const pulling = secret === undefined ? "" : `imagePullSecrets: [{name: ${secret}}], `;
-    const container = `{name: c, image: "${HOST}/private/${name}:v1", imagePullPolicy: Always}`;
+    const container = `{name: c, image: "${HOST}/${repository}:v1", imagePullPolicy: Always}`;
     return `{apiVersion: v1, kind: Pod, metadata: {name: ${name}, namespace: ${NAMESPACE}}, spec: {${pulling}containers: [${container}]}}`;
   };
 
@@ -30,9 +32,9 @@ describe("a private upstream's images on a real node", () => {
 
   before(async function () {
     stage = await Stage.open(this);
-    const upstream = await stage.cluster.startRegistry({ name: "private", auth: true, port: 5003 });
+    upstream = await stage.cluster.startRegistry({ name: "private", auth: true, port: 5003 });
     const { username, password } = upstream.user ?? { username: "", password: "" };
-    for (const name of ["none", "user", "token"])
+    for (const name of ["none", "user", "token", "ahead"])
       await stage.cluster.pushImage({ repository: `team/${name}`, tag: "v1", to: upstream });
     await stage.apply(`
 apiVersion: v1
@@ -84,7 +86,7 @@ spec:
   after(async () => {
     if (stage === undefined) return;
     await stage.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false");
-    await stage.kubectl("delete", "cacherule", "e2e-private", "--ignore-not-found", "--timeout=60s");
+    await stage.kubectl("delete", "cacherule", "e2e-private", "e2e-ahead", "--ignore-not-found", "--timeout=60s");
     await stage.kubectl("delete", "cacheregistry", "e2e-private", "--ignore-not-found", "--timeout=90s");
     await stage.kubectl(
       "-n",
@@ -121,5 +123,21 @@ spec:
     await pullSecret("token", "token", (await stage.kubectl(...args)).trim());
     await stage.apply(pod("token", "token"));
     await stage.wait("condition=Ready", "pod/token", 60, "-n", NAMESPACE);
+  });
+
+  it("are there before anyone asked where spec.refresh follows them, and when the upstream is gone", async () => {
+    await stage.apply(`
+apiVersion: entrepot.dev/v1alpha1
+kind: CacheRule
+metadata: {name: e2e-ahead}
+spec:
+  registryRef: {name: e2e-private}
+  source: ${upstream.address}/team/ahead
+  target: ahead
+  refresh: {interval: 1h, tags: [{glob: "v*"}]}`);
+    await stage.wait("jsonpath={.status.cached.total}=1", "cacherule/e2e-ahead", 60);
+    await upstream.stop();
+    await stage.apply(pod("ahead", "user", "ahead"));
+    await stage.wait("condition=Ready", "pod/ahead", 60, "-n", NAMESPACE);
   });
 });

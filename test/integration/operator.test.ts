@@ -360,6 +360,19 @@ describe("The operator on a real API server", function () {
       );
     });
 
+    it("leaves the proxy that works alone while the Secret has a password that the upstream refuses", async () => {
+      const generation = async () =>
+        (await live(Resources.deployments, backendName(REGISTRY, upstream.address)))?.metadata.generation;
+      const before = await generation();
+      await apply(secret("operator-upstream", "not-yet-in-the-upstream"));
+      await ruleSays("a", "Ready", "False CredentialsUnhealthy");
+      await registrySays(REGISTRY, "True Ready");
+      expect(await generation()).to.equal(before);
+      await apply(secret("operator-upstream", upstream.user?.password ?? ""));
+      await ruleSays("a", "Ready", "True Ready");
+      expect(await generation()).to.equal(before);
+    });
+
     it("writes nothing at rest, however often it looks", async () => {
       const versions = async () =>
         await cluster.kubectl([

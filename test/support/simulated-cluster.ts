@@ -4,8 +4,7 @@ import type { CacheRegistryObject, CacheRuleObject } from "../../crds/index.ts";
 import { cacheRegistryReconciler } from "../../operator/cacheregistry/reconciler.ts";
 import { Plans } from "../../operator/cacherule/plans.ts";
 import { cacheRuleReconciler } from "../../operator/cacherule/reconciler.ts";
-import { ProductProvider } from "../../operator/providers/product.ts";
-import type { Providers, RegistryProduct } from "../../operator/providers/provider.ts";
+import type { CacheProvider, Providers } from "../../operator/providers/provider.ts";
 import { runController } from "../../operator/runtime/controller.ts";
 import { WorkQueue } from "../../operator/runtime/workqueue.ts";
 import { FakeClock, settle } from "./fake-clock.ts";
@@ -33,11 +32,11 @@ export class SimulatedCluster {
   statusWrites = 0;
   finalizerWrites = 0;
 
-  constructor(product: RegistryProduct) {
+  constructor(provider: CacheProvider) {
     const { clock } = this;
     const queue = (name: string) => new WorkQueue({ name, clock, random: () => 0.5 });
     this.#queues = { rules: queue("cacherule"), registries: queue("cacheregistry") };
-    const providers: Providers = new Map([[product.name, new ProductProvider(product)]]);
+    const providers: Providers = new Map([[provider.name, provider]]);
     const rules = { get: (key: string) => this.rule(key), list: () => [...this.#stored.rules.values()] };
     const registries = { get: (key: string) => this.registry(key), list: () => [...this.#stored.registries.values()] };
     const plans = {

@@ -1,5 +1,8 @@
 import { expect } from "chai";
 import fc from "fast-check";
+import { ProductProvider } from "../../operator/providers/product.ts";
+import type { RenderedRegistry } from "../../operator/providers/provider.ts";
+import { RenderedProvider } from "../../operator/providers/rendered.ts";
 import { SimulatedCluster } from "../support/simulated-cluster.ts";
 import { type Fault, SimulatedProduct } from "../support/simulated-product.ts";
 
@@ -9,7 +12,7 @@ async function withCluster(
   use: (cluster: SimulatedCluster, product: SimulatedProduct) => Promise<void>,
 ): Promise<void> {
   const product = new SimulatedProduct();
-  const cluster = new SimulatedCluster(product);
+  const cluster = new SimulatedCluster(new ProductProvider(product));
   try {
     cluster.applyRegistry("main", {});
     await use(cluster, product);
@@ -20,6 +23,41 @@ async function withCluster(
 
 /** Seconds in which everything comes to rest, the longest back-off included. */
 const REST = 2 * HOUR;
+
+describe("rules of a registry that is rendered as a whole (simulated)", () => {
+  it("cost no write and no status in ten minutes at rest, however often they are looked at", async () => {
+    let looks = 0;
+    const done = { done: true } as const;
+    const registry: RenderedRegistry = {
+      name: "azure",
+      pullHost: () => "cache.example",
+      identity: () => "cache.example",
+      judge: () => undefined,
+      prepare: async () => ({
+        ready: done,
+        upstreams: [{ host: "docker.io", health: "Healthy", reason: "Reachable" }],
+      }),
+      withdraw: async () => done,
+      removed: async () => done,
+      observe: async () => {
+        looks += 1;
+        const health = { kind: "reachable", credentials: "untried" } as const;
+        return { synced: done, serving: done, upstream: { kind: "probed", anonymous: true, health } };
+      },
+    };
+    const cluster = new SimulatedCluster(new RenderedProvider(registry));
+    cluster.applyRegistry("main", {});
+    for (let i = 0; i < 100; i++) cluster.applyRule(`rule-${i}`);
+    await cluster.advance(30);
+    expect(cluster.condition("rule-42", "Ready")).to.equal("True Ready");
+    const { statusWrites, finalizerWrites } = cluster;
+    const before = looks;
+    await cluster.advance(600);
+    await cluster.stop();
+    expect([cluster.statusWrites, cluster.finalizerWrites]).to.deep.equal([statusWrites, finalizerWrites]);
+    expect(looks - before, "a look each minute").to.be.within(1_000, 1_100);
+  });
+});
 
 describe("rules of a registry product (simulated)", () => {
   it("are made once, Ready, and then cost neither a write nor a status in ten minutes", async () => {
