@@ -180,7 +180,8 @@ spec: {storageClassName: e2e-full, capacity: {storage: 12Mi}, accessModes: [Read
 
   it("an evicted proxy: another takes its place with an empty cache, and its rules are Ready again", async () => {
     const proxy = backendName(EVICTED.name, UPSTREAM);
-    await eventually("the eviction", 120_000, async () =>
+    // A kubelet measures volumes once a minute, and then looks for what is over its limit.
+    await eventually("the eviction", 240_000, async () =>
       (await podsOf(stage, proxy)).some(({ status }) => status.reason === "Evicted") ? true : undefined,
     );
     await newPods(stage, proxy, firstPods);

@@ -92,7 +92,7 @@ export class OperatorProcess {
 
   /** The sum of the samples of a metric that have all of these labels. */
   async sample(metric: string, labels: Readonly<Record<string, string>> = {}): Promise<number> {
-    const text = await (await fetch(this.metricsUrl)).text();
+    const text = await this.#metrics();
     const wanted = Object.entries(labels).map(([name, value]) => `${name}="${value}"`);
     return text
       .split("\n")
@@ -101,13 +101,19 @@ export class OperatorProcess {
       .reduce((total, line) => total + Number(line.slice(line.lastIndexOf(" "))), 0);
   }
 
+  async #metrics(): Promise<string> {
+    const get = () => fetch(this.metricsUrl);
+    const response = await get().catch(get); // a kept connection may be to the process before
+    return await response.text();
+  }
+
   get metricsUrl(): string {
     return `http://127.0.0.1:${this.#env["STATUS_PORT"]}/metrics`;
   }
 
   /** Requests to the API server that wrote something, by its own metrics; renewals of the lease are not counted. */
   async writes(): Promise<number> {
-    const text = await (await fetch(this.metricsUrl)).text();
+    const text = await this.#metrics();
     const samples = text.matchAll(/^entrepot_kube_requests_total\{(.*)\} ([0-9]+)$/gm);
     return [...samples].reduce((total, [, labels = "", value]) => {
       const verb = /verb="([^"]*)"/.exec(labels)?.[1] ?? "";
@@ -236,6 +242,8 @@ function obstacle(cluster: ClusterHandle): string | undefined {
 
 export interface StageOptions {
   readonly env?: NodeJS.ProcessEnv;
+  /** In place of the one that suites share. */
+  readonly cluster?: ClusterHandle;
   /** Called before the operator starts: a policy can't be made later, while its webhook has no replica that answers. */
   readonly prepare?: (cluster: ClusterHandle) => Promise<void>;
 }
@@ -247,9 +255,9 @@ export interface StageOptions {
 export async function operatorStage(
   title: string | undefined,
   registry: string,
-  { env = {}, prepare }: StageOptions = {},
+  { env = {}, cluster: given, prepare }: StageOptions = {},
 ): Promise<OperatorStage | undefined> {
-  const cluster = await sharedCluster();
+  const cluster = given ?? (await sharedCluster());
   const address = ownAddress();
   const why = obstacle(cluster);
   if (why !== undefined || address === undefined) {

@@ -1,3 +1,4 @@
+import { clean } from "../../hack/testcluster/clean.ts";
 import { existingCluster } from "../../hack/testcluster/external.ts";
 import { ClusterHandle } from "../../hack/testcluster/handle.ts";
 import { settingsFrom } from "../../hack/testcluster/settings.ts";
@@ -52,6 +53,16 @@ async function obtain(): Promise<ClusterHandle> {
   if (settings.kubeconfig === undefined && process.env["ENTREPOT_CLUSTER"])
     return new ClusterHandle(settings, await up(settings, { node: false }, say));
   return ownCluster();
+}
+
+/**
+ * A control plane for one suite alone, whose objects nobody has to take away again; `end` removes it. Where tests are told which cluster to
+ * use, it is one of its own all the same.
+ */
+export async function ownControlPlane(prefix: string): Promise<{ cluster: ClusterHandle; end: () => Promise<void> }> {
+  const settings = await ownSettings(prefix);
+  const cluster = new ClusterHandle(settings, await up(settings, { node: false }, () => undefined));
+  return { cluster, end: async () => await clean(settings, { logs: true }) };
 }
 
 /** A cluster, or the use of an existing one, named after this process and gone with it. What an earlier, killed run left is removed first. */

@@ -2,14 +2,12 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { clean } from "../../hack/testcluster/clean.ts";
-import { ClusterHandle } from "../../hack/testcluster/handle.ts";
+import type { ClusterHandle } from "../../hack/testcluster/handle.ts";
 import { type CommandResult, run } from "../../hack/testcluster/run.ts";
 import { settingsFrom } from "../../hack/testcluster/settings.ts";
 import { ensureTool } from "../../hack/testcluster/tools.ts";
-import { up } from "../../hack/testcluster/up.ts";
 import { ApiServer } from "./api-server.ts";
-import { ownSettings } from "./own-clusters.ts";
+import { ownControlPlane } from "./cluster.ts";
 import {
   POLICY_CONTROLLER_NAMESPACE,
   type PolicyControllerProcess,
@@ -49,8 +47,7 @@ export async function policyController(context: Mocha.Context): Promise<PolicyCo
 }
 
 async function start(): Promise<PolicyController> {
-  const settings = await ownSettings("compare");
-  const cluster = new ClusterHandle(settings, await up(settings, { node: false }, () => undefined));
+  const { cluster, end } = await ownControlPlane("compare");
   const api = await ApiServer.connect(cluster.kubeconfig);
   const { log, metrics, alive } = await startPolicyController(cluster, api);
   return {
@@ -62,7 +59,7 @@ async function start(): Promise<PolicyController> {
     async end() {
       shared = undefined;
       await api.close();
-      await clean(settings, { logs: true });
+      await end();
     },
   };
 }
