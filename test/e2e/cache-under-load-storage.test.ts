@@ -8,7 +8,6 @@ import { eventually, NS, Stage } from "../support/e2e.ts";
 import { type Observer, PullClient, type Wrong } from "../support/load/client.ts";
 import { LoadGenerator } from "../support/load/generator.ts";
 import { History, inParallel, type LoadImage, pushImage, pushTarget } from "../support/load/images.ts";
-import { newPods, podsOf } from "../support/load/node.ts";
 import {
   allReady,
   type LoadRegistry,
@@ -34,15 +33,6 @@ const FULL: LoadRegistry = {
   upstreams: new Map([[UPSTREAM, "e2e-full"]]),
 };
 
-/** Its folder may hold 12 MiB: the kubelet evicts a Pod that holds more. */
-const EVICTED: LoadRegistry = {
-  name: "e2e-evicted",
-  nodePort: 30512,
-  storage: "emptyDir: {sizeLimit: 12Mi}",
-  access,
-  upstreams: new Map([[UPSTREAM, "e2e-evicted"]]),
-};
-
 const image = (name: string): LoadImage => ({
   upstream: UPSTREAM,
   repository: `big/${name}`,
@@ -57,8 +47,6 @@ describe("a cache whose storage is full, and an upstream that lies, on a real no
   let registry: ExtraRegistry;
   let door: UpstreamDoor;
   let volume: string;
-  let evicting: LoadGenerator;
-  let firstPods: ReadonlySet<string>;
 
   function size(megabytes: number, option = ""): void {
     execFileSync("mount", ["-t", "tmpfs", "-o", `${option}size=${megabytes}m,mode=777`, "tmpfs", volume]);
@@ -82,20 +70,15 @@ apiVersion: v1
 kind: PersistentVolume
 metadata: {name: e2e-full}
 spec: {storageClassName: e2e-full, capacity: {storage: 12Mi}, accessModes: [ReadWriteOnce], hostPath: {path: "${volume}"}}`);
-    for (const one of [FULL, EVICTED]) {
-      const rule = { name: one.name, source: `${UPSTREAM}/big/*`, target: "big/*" };
-      const [secret = ""] = one.upstreams.values();
-      await stage.apply([loginSecret(secret, door.user), registryManifest(one), ruleManifest(one, rule)].join(""));
-    }
-    for (const one of [FULL, EVICTED]) await allReady(stage, one);
-    firstPods = new Set((await podsOf(stage, backendName(EVICTED.name, UPSTREAM))).map(({ metadata }) => metadata.uid));
-    evicting = await loadOf(EVICTED);
+    const rule = { name: FULL.name, source: `${UPSTREAM}/big/*`, target: "big/*" };
+    const [secret = ""] = FULL.upstreams.values();
+    await stage.apply([loginSecret(secret, door.user), registryManifest(FULL), ruleManifest(FULL, rule)].join(""));
+    await allReady(stage, FULL);
   });
 
   after(async () => {
     if (stage === undefined) return;
-    await evicting?.stop();
-    for (const one of [FULL, EVICTED]) await removeRegistry(stage, one);
+    await removeRegistry(stage, FULL);
     await stage.kubectl("delete", "persistentvolume", "e2e-full", "--ignore-not-found", "--timeout=60s");
     execFileSync("umount", ["--lazy", volume]);
     door?.close();
@@ -176,20 +159,5 @@ spec: {storageClassName: e2e-full, capacity: {storage: 12Mi}, accessModes: [Read
     } finally {
       await client.close();
     }
-  });
-
-  it("an evicted proxy: another takes its place with an empty cache, and its rules are Ready again", async () => {
-    const proxy = backendName(EVICTED.name, UPSTREAM);
-    // A kubelet measures volumes once a minute, and then looks for what is over its limit.
-    await eventually("the eviction", 240_000, async () =>
-      (await podsOf(stage, proxy)).some(({ status }) => status.reason === "Evicted") ? true : undefined,
-    );
-    await newPods(stage, proxy, firstPods);
-    await allReady(stage, EVICTED);
-    await eventually("pulls", 60_000, async () =>
-      (await evicting.pull(image("small"))) === undefined ? true : undefined,
-    );
-    const answers = judge("eviction", evicting);
-    expect(answers.get("200")).to.be.greaterThan(50);
   });
 });

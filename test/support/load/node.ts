@@ -61,7 +61,7 @@ export async function replacePods(stage: Stage, deployment: string): Promise<voi
 }
 
 /** Resolves when a ready Pod of the Deployment is there that is none of those. */
-export async function newPods(stage: Stage, deployment: string, before: ReadonlySet<string>): Promise<void> {
+async function newPods(stage: Stage, deployment: string, before: ReadonlySet<string>): Promise<void> {
   await eventually(`new Pods of ${deployment}`, 150_000, async () => {
     const fresh = (await podsOf(stage, deployment)).filter(({ metadata }) => !before.has(metadata.uid));
     return fresh.some(({ status }) => status.containerStatuses?.every(({ ready }) => ready)) ? true : undefined;
