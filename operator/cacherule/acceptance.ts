@@ -23,6 +23,8 @@ export interface Terms {
   readonly limit?: number;
   /** Whether it can serve a rule as it is written. */
   readonly judge?: (rule: CacheRuleObject, mapping: RuleMapping) => Refusal | undefined;
+  /** Both sides of a rule as `parseMapping` reads them, for whoever remembers them: reading is most of the work. */
+  readonly read?: (rule: CacheRuleObject) => RuleMapping;
 }
 
 interface Readable {
@@ -52,13 +54,13 @@ function overLimit(accepted: readonly Readable[], limit: number | undefined): Re
 /** The rules that can be read and that the product can serve; the others have their verdict already. */
 function readable(
   rules: readonly CacheRuleObject[],
-  judge: Terms["judge"],
+  { judge, read = ({ spec }) => parseMapping(spec) }: Terms,
   verdicts: Map<string, RuleVerdict>,
 ): readonly Readable[] {
   const found: Readable[] = [];
   for (const rule of rules) {
     try {
-      const mapping = parseMapping(rule.spec);
+      const mapping = read(rule);
       const refusal = judge?.(rule, mapping);
       if (refusal === undefined) found.push({ rule, mapping });
       else verdicts.set(rule.metadata.name, { accepted: false, ...refusal });
@@ -73,16 +75,13 @@ function readable(
  * Judges every rule of the CacheRegistry `registry` (`rules` may contain others' too): by its own shape, by what the product can serve,
  * against the others, against the limit. Rules that are being deleted claim nothing and have no verdict.
  */
-export function planRules(
-  registry: string,
-  rules: readonly CacheRuleObject[],
-  { limit, judge }: Terms = {},
-): RegistryPlan {
+export function planRules(registry: string, rules: readonly CacheRuleObject[], terms: Terms = {}): RegistryPlan {
+  const { limit } = terms;
   const verdicts = new Map<string, RuleVerdict>();
   const mine = rules.filter(
     ({ spec, metadata }) => spec.registryRef.name === registry && metadata.deletionTimestamp === undefined,
   );
-  const candidates = readable(mine, judge, verdicts);
+  const candidates = readable(mine, terms, verdicts);
   const acceptances = acceptRules(candidates.map(claim));
   const winners = candidates.filter(({ rule }) => acceptances.get(rule.metadata.name)?.accepted === true);
   const excess = overLimit(winners, limit);

@@ -1,5 +1,6 @@
 import type { Change } from "../../adapters/kube/store.ts";
 import { misfit } from "../../core/cacherule/fitting.ts";
+import { parseMapping, type RuleMapping } from "../../core/cacherule/mapping.ts";
 import { normaliseHost } from "../../core/image/reference.ts";
 import { readRefresh } from "../../core/refresh/plan.ts";
 import type { CacheRegistryObject, CacheRuleObject } from "../../crds/index.ts";
@@ -52,12 +53,15 @@ export class Plans {
   readonly #rules: RuleSource;
   readonly #providers: Providers;
   readonly #memos = new Map<string, Memo>();
+  /** By uid. */
+  readonly #mappings = new Map<string, { readonly generation: number; readonly mapping: RuleMapping }>();
 
   constructor(rules: RuleSource, providers: Providers) {
     this.#rules = rules;
     this.#providers = providers;
     rules.subscribe((change) => {
       if (specChanged(change)) this.#memos.clear();
+      if (change.after === undefined && change.before !== undefined) this.#mappings.delete(change.before.metadata.uid);
     });
   }
 
@@ -67,9 +71,18 @@ export class Plans {
     if (known?.uid === uid && known.generation === generation) return known.plan;
     const kind = providerOf(registry.spec);
     const provider = kind === undefined ? undefined : this.#providers.get(kind);
-    const plan = planRules(name, this.#rules.list(), termsOf(registry, provider));
+    const read = (rule: CacheRuleObject) => this.#read(rule);
+    const plan = planRules(name, this.#rules.list(), { ...termsOf(registry, provider), read });
     this.#memos.set(name, { uid, generation, plan });
     return plan;
+  }
+
+  #read({ metadata, spec }: CacheRuleObject): RuleMapping {
+    const known = this.#mappings.get(metadata.uid);
+    if (known?.generation === metadata.generation) return known.mapping;
+    const mapping = parseMapping(spec);
+    this.#mappings.set(metadata.uid, { generation: metadata.generation, mapping });
+    return mapping;
   }
 
   /** What a registry is to serve: its accepted rules that are not suspended, and the upstreams that those use or that spec lists. */
