@@ -24,13 +24,14 @@ export async function eventually<T>(
   what: string,
   probe: () => T | undefined | false | Promise<T | undefined | false>,
   ms = 20_000,
+  everyMs = 20,
 ): Promise<T> {
   const end = performance.now() + ms;
   for (;;) {
     const value = await probe();
     if (value !== undefined && value !== false) return value;
     if (performance.now() > end) throw new Error(`did not happen within ${ms} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await new Promise((resolve) => setTimeout(resolve, everyMs));
   }
 }
 
