@@ -20,9 +20,10 @@ import { ArtifactRegistryProduct } from "./providers/artifactregistry.ts";
 import { AzureProduct } from "./providers/azure.ts";
 import { EcrProduct } from "./providers/ecr.ts";
 import { HarborProduct } from "./providers/harbor.ts";
+import { providerFor } from "./providers/lookup.ts";
 import { OwnDistributionRegistry } from "./providers/owndistribution.ts";
 import { ProductProvider } from "./providers/product.ts";
-import { type CacheProvider, type ProductContext, type Providers, providerOf } from "./providers/provider.ts";
+import type { CacheProvider, ProductContext, Providers } from "./providers/provider.ts";
 import { RenderedProvider } from "./providers/rendered.ts";
 import { ZotRegistry } from "./providers/zot.ts";
 import { RegistryDoors } from "./refresh/doors.ts";
@@ -101,10 +102,7 @@ function createDoors({ config, world }: CacheSurroundings, providers: Providers)
   return new RegistryDoors({
     namespace,
     secrets,
-    pullHost: (registry) => {
-      const kind = providerOf(registry.spec);
-      return (kind === undefined ? undefined : providers.get(kind)?.pullHost(registry)) ?? "";
-    },
+    pullHost: (registry) => providerFor(registry, providers)?.pullHost(registry) ?? "",
     gateway: async (registry) => await gatewayPlace(registry, { namespace, secrets, ...token }),
     upstreamOf: (registry, host) => resolveUpstream(registry, host, secrets, namespace),
   });

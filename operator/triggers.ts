@@ -85,8 +85,9 @@ export function connectTriggers(world: World, queues: Queues): void {
 
   world.registries.subscribe((change) => {
     if (specChanged(change)) {
-      allRegistries(); // two may be the same in their product
-      return rulesOf(change.key);
+      allRegistries(); // two may be the same in their product, and the rules of one wait for the other
+      for (const { metadata } of world.rules.list()) queues.rules.add(metadata.name);
+      return;
     }
     queues.registries.add(change.key);
     if (isAskedFor(change) || hasOtherUpstreams(change)) rulesOf(change.key);

@@ -3,6 +3,7 @@ import type { KubeClient } from "../../adapters/kube/types.ts";
 import { ProductError } from "../../adapters/products/errors.ts";
 import type { Log } from "../../adapters/telemetry/log.ts";
 import type { Condition } from "../../core/conditions.ts";
+import { shortlist } from "../../core/shortlist.ts";
 import {
   CACHE_REGISTRIES,
   type CacheRegistryObject,
@@ -13,6 +14,7 @@ import {
 import { type Plans, termsOf } from "../cacherule/plans.ts";
 import { type Events, noteReadiness } from "../events.ts";
 import { hold, isHeld, release } from "../finalizer.ts";
+import { elderOf, providerFor } from "../providers/lookup.ts";
 import {
   type CacheProvider,
   type Progress,
@@ -46,8 +48,6 @@ export interface RegistryIntervals extends RemoteIntervals {
   readonly healthyMs: number;
 }
 
-const SHOWN_NAMES = 3;
-
 /** What comes about without a word to us; of a Secret, a spec and Pods of ours we are told. */
 const MOVING: readonly Reason[] = [
   REASON.GatewayNotReady,
@@ -59,11 +59,6 @@ const MOVING: readonly Reason[] = [
 
 function isMoving(progress: Progress): boolean {
   return !progress.done && MOVING.includes(progress.reason);
-}
-
-function shorten(names: readonly string[]): string {
-  const more = names.length > SHOWN_NAMES ? ` and ${names.length - SHOWN_NAMES} more` : "";
-  return `${names.slice(0, SHOWN_NAMES).join(", ")}${more}`;
 }
 
 function referring(registry: CacheRegistryObject, rules: readonly CacheRuleObject[]): readonly string[] {
@@ -81,10 +76,9 @@ class Pass {
   readonly #signal: AbortSignal;
 
   constructor(registry: CacheRegistryObject, dependencies: CacheRegistryDependencies, signal: AbortSignal) {
-    const kind = providerOf(registry.spec);
     this.#registry = registry;
     this.#dependencies = dependencies;
-    this.#provider = kind === undefined ? undefined : dependencies.providers.get(kind);
+    this.#provider = providerFor(registry, dependencies.providers);
     this.#signal = signal;
   }
 
@@ -114,29 +108,13 @@ class Pass {
     return {};
   }
 
-  /** The registry that is the same one in its product and was there first, if there is one. */
-  #elder(provider: CacheProvider): CacheRegistryObject | undefined {
-    const mine = this.#registry;
-    const age = ({ metadata }: CacheRegistryObject) => `${metadata.creationTimestamp} ${metadata.name}`;
-    const identity = provider.identity(mine);
-    return this.#dependencies.registries
-      .list()
-      .find(
-        (other) =>
-          other.metadata.uid !== mine.metadata.uid &&
-          providerOf(other.spec) === provider.name &&
-          provider.identity(other) === identity &&
-          age(other) < age(mine),
-      );
-  }
-
   async serve(): Promise<Result> {
-    const { plans, intervals } = this.#dependencies;
+    const { plans, intervals, registries } = this.#dependencies;
     const registry = this.#registry;
     const provider = this.#provider;
     if (provider === undefined)
       return await this.#refuse(REASON.UnsupportedProvider, unsupportedProvider(providerOf(registry.spec)));
-    const first = this.#elder(provider)?.metadata.name;
+    const first = elderOf(registry, registries.list(), provider)?.metadata.name;
     if (first !== undefined) {
       const message = `CacheRegistry "${first}" already has ${provider.identity(registry)}; give this one another`;
       return await this.#refuse(REASON.DuplicateRegistry, message);
@@ -164,7 +142,7 @@ class Pass {
     if (!isHeld(registry)) return {};
     const remaining = referring(registry, rules.list());
     if (remaining.length > 0) {
-      const message = `deletion waits for CacheRules that name it: ${shorten(remaining)}; delete them`;
+      const message = `deletion waits for CacheRules that name it: ${shortlist(remaining)}; delete them`;
       return await this.#refuse(REASON.RulesRemain, message);
     }
     try {

@@ -142,7 +142,7 @@ function remote({ rule, outcome }: RuleFacts, now: Date): Partial<NonNullable<Ca
     };
   }
   const fields = outcome.remote?.drift ?? [];
-  const isKnown = fields.length > 0 && isDeepStrictEqual(known?.drift?.fields, fields) && known?.drift !== undefined;
+  const isKnown = isDeepStrictEqual(known?.drift?.fields, fields);
   const isNew = fields.length > 0 && !(isKnown && before(rule, CONDITION.Synced)?.status === "False");
   const drift = isNew ? { detected: timestamp(now), fields: [...fields] } : known?.drift;
   if (outcome.remote === undefined) return drift === undefined ? {} : { drift };

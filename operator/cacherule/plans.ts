@@ -5,14 +5,14 @@ import { normaliseHost } from "../../core/image/reference.ts";
 import { readRefresh } from "../../core/refresh/plan.ts";
 import type { CacheRegistryObject, CacheRuleObject } from "../../crds/index.ts";
 import { specChanged } from "../changes.ts";
-import {
-  type CacheProvider,
-  type Providers,
-  providerOf,
-  type Refusal,
-  type RegistryPlanView,
-  type RuleRequest,
-  type WantedUpstream,
+import { providerFor } from "../providers/lookup.ts";
+import type {
+  CacheProvider,
+  Providers,
+  Refusal,
+  RegistryPlanView,
+  RuleRequest,
+  WantedUpstream,
 } from "../providers/provider.ts";
 import { planRules, type RegistryPlan, type Terms } from "./acceptance.ts";
 
@@ -69,8 +69,7 @@ export class Plans {
     const { name, uid, generation } = registry.metadata;
     const known = this.#memos.get(name);
     if (known?.uid === uid && known.generation === generation) return known.plan;
-    const kind = providerOf(registry.spec);
-    const provider = kind === undefined ? undefined : this.#providers.get(kind);
+    const provider = providerFor(registry, this.#providers);
     const read = (rule: CacheRuleObject) => this.#read(rule);
     const plan = planRules(name, this.#rules.list(), { ...termsOf(registry, provider), read });
     this.#memos.set(name, { uid, generation, plan });

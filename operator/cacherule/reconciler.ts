@@ -13,6 +13,7 @@ import {
 } from "../../crds/index.ts";
 import { type Events, noteReadiness } from "../events.ts";
 import { hold, isHeld, release } from "../finalizer.ts";
+import { elderOf, providerFor } from "../providers/lookup.ts";
 import {
   type CacheProvider,
   type Providers,
@@ -55,11 +56,6 @@ interface Judged {
   readonly registry?: CacheRegistryObject;
 }
 
-function providerFor(registry: CacheRegistryObject | undefined, providers: Providers): CacheProvider | undefined {
-  const kind = registry && providerOf(registry.spec);
-  return kind === undefined ? undefined : providers.get(kind);
-}
-
 function judge(rule: CacheRuleObject, dependencies: CacheRuleDependencies): Judged {
   const { name } = rule.spec.registryRef;
   const registry = dependencies.registries.get(name);
@@ -71,6 +67,12 @@ function judge(rule: CacheRuleObject, dependencies: CacheRuleDependencies): Judg
     return refuse(
       REASON.UnsupportedProvider,
       `CacheRegistry "${name}": ${unsupportedProvider(providerOf(registry.spec))}`,
+    );
+  const elder = elderOf(registry, dependencies.registries.list(), provider)?.metadata.name;
+  if (elder !== undefined)
+    return refuse(
+      REASON.DuplicateRegistry,
+      `CacheRegistry "${name}" is the same registry as CacheRegistry "${elder}", which was there first; name that one`,
     );
   const verdict = dependencies.plans.of(registry).verdicts.get(rule.metadata.name);
   if (verdict === undefined) return refuse(REASON.InvalidSpec, "the rule was not judged");
@@ -246,7 +248,7 @@ class Pass {
     const { registries, providers } = this.#dependencies;
     const { deletionPolicy = "Delete" } = rule.spec;
     const registry = registries.get(rule.spec.registryRef.name);
-    const provider = providerFor(registry, providers);
+    const provider = registry && providerFor(registry, providers);
     const mapping = readable(rule);
     const remoteId = rule.status?.remoteId;
     if (deletionPolicy === "Retain") return { done: true };

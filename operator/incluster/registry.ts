@@ -3,6 +3,7 @@ import { isKubeError } from "../../adapters/kube/errors.ts";
 import type { KubeClient } from "../../adapters/kube/types.ts";
 import { backendName, gatewayName } from "../../core/cacheregistry/names.ts";
 import { shownHost } from "../../core/cacheregistry/upstream.ts";
+import { shortlist } from "../../core/shortlist.ts";
 import { type CacheRegistryObject, REASON } from "../../crds/index.ts";
 import type { RulesPage } from "../pages/documents.ts";
 import { type Endpoint, readyEndpoints } from "../pages/endpoints.ts";
@@ -44,12 +45,6 @@ export interface InClusterWorld extends ProvisionDependencies {
 }
 
 const DONE: Progress = { done: true };
-const SHOWN_NAMES = 3;
-
-function shorten(names: readonly string[]): string {
-  const more = names.length > SHOWN_NAMES ? ` and ${names.length - SHOWN_NAMES} more` : "";
-  return `${names.slice(0, SHOWN_NAMES).join(", ")}${more}`;
-}
 
 function isAvailable(deployment: DeploymentObject | undefined): boolean {
   return (deployment?.status?.availableReplicas ?? 0) > 0;
@@ -124,7 +119,7 @@ export class InClusterRegistry implements RenderedRegistry {
   async withdraw(registry: CacheRegistryObject, signal: AbortSignal): Promise<Progress> {
     const left = await teardown(this.#world.client, registry.metadata, this.#world.namespace, signal);
     if (left.length === 0) return DONE;
-    return { done: false, reason: REASON.Deleting, message: `waiting for ${shorten(left)} to go` };
+    return { done: false, reason: REASON.Deleting, message: `waiting for ${shortlist(left)} to go` };
   }
 
   async observe(request: RuleRequest, signal: AbortSignal): Promise<RuleServing> {

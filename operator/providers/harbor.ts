@@ -10,6 +10,7 @@ import {
 } from "../../core/product/harbor.ts";
 import { ENDPOINT_PREFIX, endpointName, ownerOf } from "../../core/product/harbor-endpoint.ts";
 import type { RemoteRule } from "../../core/product/step.ts";
+import { shortlist } from "../../core/shortlist.ts";
 import { type CacheRegistryObject, REASON, type Reason } from "../../crds/index.ts";
 import { HarborEndpoints } from "./harbor-endpoints.ts";
 import { registryOutcome } from "./harbor-outcome.ts";
@@ -90,7 +91,7 @@ export class HarborProduct implements RegistryProduct {
       if (!(await api.deleteEndpoint(endpoint, signal))) used.push(endpoint.name);
     }
     if (used.length === 0) return { done: true };
-    const shown = `${used.slice(0, 5).join(", ")}${used.length > 5 ? ` and ${used.length - 5} more` : ""}`;
+    const shown = shortlist(used, 5);
     return pending(
       REASON.Deleting,
       `Harbor keeps registry endpoints that projects or replications still use: ${shown}; delete those, or leave the endpoints to them`,

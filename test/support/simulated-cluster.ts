@@ -102,6 +102,11 @@ export class SimulatedCluster {
     this.#queues.registries.add(name);
   }
 
+  /** As when it was let go: without a word to the reconcilers, which triggers bring. */
+  removeRegistry(name: string): void {
+    this.#stored.registries.delete(name);
+  }
+
   applyRule(name: string, spec: Partial<CacheRuleObject["spec"]> = {}): void {
     const before = this.rule(name);
     this.#stored.rules.set(name, {

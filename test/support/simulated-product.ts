@@ -45,7 +45,7 @@ export class SimulatedProduct implements RegistryProduct {
   }
 
   identity(registry: CacheRegistryObject): string {
-    return `registry ${registry.metadata.name}`;
+    return `registry ${registry.spec.azure?.registryName}`;
   }
 
   judge(): undefined {

@@ -198,6 +198,22 @@ describe("rules of a registry product (simulated)", () => {
     });
   });
 
+  it("of a second CacheRegistry for the same registry are not made, and are when the first one goes", async () => {
+    await withCluster(async (cluster, product) => {
+      const azure = { subscriptionId: "s", resourceGroup: "g", registryName: "main", auth: { workloadIdentity: {} } };
+      await cluster.advance(10);
+      cluster.applyRegistry("second", { azure });
+      cluster.applyRule("rival", { registryRef: { name: "second" } });
+      await cluster.advance(60);
+      expect(cluster.condition("rival", "Accepted")).to.equal("False DuplicateRegistry");
+      expect(product.writes).to.equal(0);
+      cluster.removeRegistry("main");
+      cluster.ask("rival");
+      await cluster.advance(60);
+      expect(cluster.condition("rival", "Ready")).to.equal("True Ready");
+    });
+  });
+
   it("go at once with a registry that is gone", async () => {
     await withCluster(async (cluster, product) => {
       cluster.applyRule("orphan");
