@@ -69,6 +69,13 @@ function explain(thrown: unknown): { code: BackendErrorCode; why: string } {
   return { code: "BACKEND_UNREACHABLE", why: "the connection to its backend broke" };
 }
 
+/** What undici and node say when the other side has closed the connection. */
+const CLOSED: ReadonlySet<unknown> = new Set(["UND_ERR_SOCKET", "ECONNRESET", "EPIPE"]);
+
+function isClosed(thrown: unknown): boolean {
+  return thrown instanceof Error && "code" in thrown && CLOSED.has(thrown.code);
+}
+
 /** Keep-alive connections to the backends. Follows no redirect, sends no credentials. */
 export class Backends {
   readonly #agent: Agent;
@@ -99,7 +106,7 @@ export class Backends {
     if (client.aborted) onGone();
     client.addEventListener("abort", onGone, { once: true });
     try {
-      const { statusCode, headers, body } = await this.#agent.request({ ...rest, signal: exchange.signal });
+      const { statusCode, headers, body } = await this.#request({ ...rest, signal: exchange.signal });
       body.once("close", () => client.removeEventListener("abort", onGone));
       return { status: statusCode, headers, body };
     } catch (thrown) {
@@ -107,6 +114,19 @@ export class Backends {
       throw asBackendError(thrown);
     } finally {
       clearTimeout(timer);
+    }
+  }
+
+  /**
+   * A backend may close an idle connection at the moment at which it is used again: what comes of that is asked once more, as an idempotent
+   * method may be (RFC 9110, 9.2.2). CNCF distribution closes one after a blob whose content was another.
+   */
+  async #request(request: Omit<BackendRequest, "headersMs">): Promise<Answer> {
+    try {
+      return await this.#agent.request(request);
+    } catch (thrown) {
+      if (!isClosed(thrown)) throw thrown;
+      return await this.#agent.request(request);
     }
   }
 

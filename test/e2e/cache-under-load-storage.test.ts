@@ -74,7 +74,16 @@ spec: {storageClassName: e2e-full, capacity: {storage: 12Mi}, accessModes: [Read
     const [secret = ""] = FULL.upstreams.values();
     await stage.apply([loginSecret(secret, door.user), registryManifest(FULL), ruleManifest(FULL, rule)].join(""));
     await allReady(stage, FULL);
+    await eventually("the NodePort", 15_000, nodePortAnswers);
   });
+
+  /** kube-proxy may open it a second after the rules are Ready. */
+  async function nodePortAnswers(): Promise<true | undefined> {
+    const client = new PullClient({ host: pullHost(FULL), history });
+    const failure = await client.pull({ image: image("small") }, { count: () => undefined, wrong: () => undefined });
+    await client.close();
+    return failure === undefined ? true : undefined;
+  }
 
   after(async () => {
     if (stage === undefined) return;
@@ -87,11 +96,8 @@ spec: {storageClassName: e2e-full, capacity: {storage: 12Mi}, accessModes: [Read
   });
 
   /** Starts a load of all the big images. */
-  async function loadOf(one: LoadRegistry): Promise<LoadGenerator> {
+  function loadOf(one: LoadRegistry): LoadGenerator {
     const load = new LoadGenerator({ host: pullHost(one), history }, images);
-    await eventually("the NodePort", 15_000, async () =>
-      (await load.pull(image("small"))) === undefined ? true : undefined,
-    );
     load.turn();
     load.start(2);
     return load;
@@ -106,7 +112,7 @@ spec: {storageClassName: e2e-full, capacity: {storage: 12Mi}, accessModes: [Read
   }
 
   it("no space left: what is cached is served, the rest fails, nothing is wrong; with space everything comes", async () => {
-    const load = await loadOf(FULL);
+    const load = loadOf(FULL);
     try {
       const short = (answer: string) => !["200", "206"].includes(answer);
       await eventually("a pull that fails for want of space", 60_000, async () =>
@@ -150,7 +156,6 @@ spec: {storageClassName: e2e-full, capacity: {storage: 12Mi}, accessModes: [Read
         console.error(`      ${name}: ${counts.join(", ")}`);
         [door.spoiledAnswers, counts.length] = [0, 0];
         door.spoiled.clear();
-        // The proxy closes the connection on which it found the lie out; whoever is next on it is told 502, once.
         await eventually(`a pull of ${name} when the upstream is honest again`, 10_000, async () =>
           (await pull(name)) === undefined ? true : undefined,
         );

@@ -190,6 +190,29 @@ describe("The gateway in front of a backend that misbehaves (a fake)", () => {
     });
   }
 
+  it("that closes a connection as it is used again: asked once more, and no more than that", async () => {
+    const empty = head(404, { "content-length": 0 });
+    let [used, asked] = [0, 0];
+    /** Answers the first request of `keep` connections; the second finds each closed. */
+    const closing = (keep: number) => (socket: Socket) => {
+      asked += 1;
+      if (socket.bytesWritten > 0 || ++used > keep) socket.destroy();
+      else socket.write(empty);
+    };
+    const statuses = async (times: number): Promise<number[]> => {
+      const got: number[] = [];
+      for (let time = 0; time < times; time++) got.push((await gateway.get("/v2/app/manifests/v1")).status);
+      return got;
+    };
+    backend.answer = closing(3);
+    expect(await statuses(3)).to.deep.equal([404, 404, 404]);
+    expect(asked, "the second and the third came in two requests").to.equal(5);
+    [used, asked] = [0, 0];
+    backend.answer = closing(0);
+    expect(await statuses(1), "control: one that never answers").to.deep.equal([502]);
+    expect(asked).to.equal(2);
+  });
+
   it("passes on the upstream's Retry-After with a 429", async () => {
     backend.answer = (socket) => socket.end(head(429, { "retry-after": 30, "content-length": 0 }));
     const got = await gateway.get("/v2/app/manifests/v1");
