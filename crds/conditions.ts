@@ -11,6 +11,8 @@ export const CONDITION = {
   CredentialsHealthy: "CredentialsHealthy",
   /** CacheRule: the upstream answers. */
   UpstreamReachable: "UpstreamReachable",
+  /** CacheRegistry: the host that nodes pull from answers. Absent for the one in the cluster, whose rules say so. */
+  Reachable: "Reachable",
   /** ClusterImagePolicy, TrustRoot: the keys were read. */
   KeysInlined: "KeysInlined",
   /** ClusterImagePolicy: the CUE and Rego were read. */
@@ -54,8 +56,9 @@ export const REASON = {
   SecretNotFound: "SecretNotFound",
   SecretInvalid: "SecretInvalid",
   Unknown: "Unknown",
-  // UpstreamReachable
+  // UpstreamReachable and Reachable
   Reachable: "Reachable",
+  Unreachable: "Unreachable",
   UpstreamUnreachable: "UpstreamUnreachable",
   // Ready of CacheRegistry and CacheRule
   Ready: "Ready",

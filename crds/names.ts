@@ -20,7 +20,7 @@ export const LABEL = {
   managedBy: "app.kubernetes.io/managed-by",
   /** On what was made for a CacheRegistry: its name. */
   registry: "entrepot.dev/registry",
-  /** On a namespace, with the value "enabled": its Pods are given the cache's names. */
+  /** On a namespace, with the value "enabled": its Pods are given the cache's names. On a Pod, with the value "disabled": this one is not. */
   rewrite: "entrepot.dev/rewrite",
 } as const;
 
@@ -36,6 +36,8 @@ export const ANNOTATION = {
   cacheTtl: "entrepot.dev/cache-ttl",
   /** On a CacheRegistry or a CacheRule: a new value asks for a comparison with the registry now. */
   reconcileAt: "entrepot.dev/reconcile-at",
-  /** On a Pod whose images were rewritten: the names as they were written. */
+  /** On a Pod whose images were rewritten: the names as they were written, as JSON by container (`volumes/<name>` for image volumes). */
   originalImages: "entrepot.dev/original-images",
+  /** On a Pod of a rewriting namespace: why images that a CacheRule covers keep their names, as JSON in the same shape. */
+  notRewritten: "entrepot.dev/not-rewritten",
 } as const;

@@ -10,6 +10,7 @@ import {
 import { type CacheContext, isCurrent } from "../core/cache/freshness.ts";
 import { contentsKey, type SealedRecords } from "../core/cache/record.ts";
 import type { RefusalReason, Sealer } from "../core/cache/seal.ts";
+import type { CacheNames } from "../core/cachenames/types.ts";
 import { fieldsOf } from "../core/json.ts";
 import type { CompiledPolicy, Keychain } from "../core/policy/types.ts";
 import { joinKeychains } from "../core/registry/keychain.ts";
@@ -24,6 +25,8 @@ const REVISION_LABEL = "controller-revision-hash";
 export interface Snapshot {
   readonly policies: readonly CompiledPolicy[];
   readonly config: AdmissionConfig;
+  /** Which names of images are equal, by the CacheRules. */
+  readonly names: CacheNames;
   readonly sealer: Sealer;
   /** UID of the kube-system namespace: the cluster's identity. */
   readonly cluster: string;

@@ -13,7 +13,8 @@ import { RESOLVED_FIELD, readResolved, resolvedName } from "../core/policy/resol
 import type { CompileSources } from "../core/policy/sources.ts";
 import type { CompiledPolicy } from "../core/policy/types.ts";
 import { PUBLIC_GOOD_CONFIG_MAP, PUBLIC_GOOD_KEY, SIGSTORE_KEYS_CONFIG_MAP } from "../core/trust/names.ts";
-import { CLUSTER_IMAGE_POLICIES, type ClusterImagePolicyObject } from "../crds/index.ts";
+import { type CacheRegistryObject, CLUSTER_IMAGE_POLICIES, type ClusterImagePolicyObject } from "../crds/index.ts";
+import { LiveCacheNames } from "./cachenames.ts";
 import type { Snapshot } from "./case.ts";
 
 export const CONFIG_MAP = "config-policy-controller";
@@ -51,6 +52,7 @@ export class World {
   readonly #policies: Informer<PolicyObject>;
   readonly #secrets: Informer<SecretObject>;
   readonly #configMaps: Informer<ConfigMapObject>;
+  readonly #names: LiveCacheNames;
   #cluster: string | undefined;
   #compiled: ReadonlyMap<string, CompiledPolicy> = new Map();
   #problems: ReadonlyMap<string, string> = new Map();
@@ -69,6 +71,7 @@ export class World {
     this.#policies = new Informer({ ...common, resource: CLUSTER_IMAGE_POLICIES });
     this.#secrets = new Informer({ ...common, resource: Resources.secrets, scope: { namespace } });
     this.#configMaps = new Informer({ ...common, resource: Resources.configMaps, scope: { namespace } });
+    this.#names = new LiveCacheNames({ ...common, onChange: () => this.#refreshNames() });
   }
 
   /** Keeps the snapshot true until `signal` aborts. */
@@ -79,7 +82,11 @@ export class World {
     this.#configMaps.subscribe(rebuild);
     const informers = [this.#policies, this.#secrets, this.#configMaps];
     for (const { synced } of informers) synced.then(rebuild, () => undefined); // it rejects only at the end
-    const running = [...informers.map((informer) => informer.run(signal)), this.#identify(signal)];
+    const running = [
+      ...informers.map((informer) => informer.run(signal)),
+      this.#identify(signal),
+      this.#names.run(signal),
+    ];
     await Promise.all(running);
   }
 
@@ -94,6 +101,7 @@ export class World {
     if (this.#cluster === undefined) return "the kube-system namespace has not been read yet";
     if (!this.#policies.hasSynced || !this.#secrets.hasSynced || !this.#configMaps.hasSynced)
       return "policies, Secrets and config have not all been listed yet";
+    if (this.#names.current() === undefined) return "CacheRules and CacheRegistries have not all been listed yet";
     return `Secret ${this.#options.namespace}/${SEAL_SECRET} has no usable keyring yet: the operator creates it`;
   }
 
@@ -119,6 +127,11 @@ export class World {
   secret(name: string): Readonly<Record<string, Uint8Array>> | undefined {
     const data = this.#secrets.get(`${this.#options.namespace}/${name}`)?.data;
     return data && Object.fromEntries(Object.entries(data).map(([key, value]) => [key, Buffer.from(value, "base64")]));
+  }
+
+  /** A CacheRegistry by name. */
+  cacheRegistry(name: string): CacheRegistryObject | undefined {
+    return this.#names.registry(name);
   }
 
   /** The data of one ConfigMap of the system namespace. */
@@ -174,14 +187,24 @@ export class World {
     const { config, problems } = readConfig(this.configMap(CONFIG_MAP));
     for (const problem of problems)
       this.#options.log.warn("config-policy-controller has an unusable value", { problem });
-    if (this.#cluster === undefined || this.#sealer === undefined) return;
+    const names = this.#names.current();
+    if (this.#cluster === undefined || this.#sealer === undefined || names === undefined) return;
     this.#snapshot = Object.freeze({
       policies: [...this.#compiled.values()],
       config,
+      names,
       sealer: this.#sealer,
       cluster: this.#cluster,
     });
     this.#announceKeyring();
+  }
+
+  /** Other names are no reason to compile policies again. */
+  #refreshNames(): void {
+    const names = this.#names.current();
+    if (names === undefined) return;
+    if (this.#snapshot === undefined) this.#rebuild();
+    else this.#snapshot = Object.freeze({ ...this.#snapshot, names });
   }
 
   #announceKeyring(): void {

@@ -8,6 +8,8 @@ export interface AdmissionConfig {
   readonly tagTtlSeconds: number;
   readonly epoch: string;
   readonly resolveDigests: "pods" | "all" | "off";
+  /** Whose Pods are given the cache's names: nobody's, those of namespaces that opted in, or those of all that did not opt out. */
+  readonly rewriteImages: "off" | "labelled" | "all";
 }
 
 const DAY = 24 * 3600;
@@ -70,6 +72,7 @@ const KEYS: ReadonlySet<string> = new Set([
   "dev.entrepot.tag-ttl",
   "dev.entrepot.cache-epoch",
   "dev.entrepot.resolve-digests",
+  "dev.entrepot.rewrite-images",
   "_example", // documentation, by the custom of policy-controller's ConfigMaps
 ]);
 
@@ -99,6 +102,7 @@ export function readConfig(data: Data | undefined): { config: AdmissionConfig; p
     tagTtlSeconds: duration(from, "dev.entrepot.tag-ttl", 60, DAY, problems),
     epoch: (from["dev.entrepot.cache-epoch"] ?? "0").slice(0, 64),
     resolveDigests: oneOf(from, "dev.entrepot.resolve-digests", ["pods", "all", "off"], "pods", problems),
+    rewriteImages: oneOf(from, "dev.entrepot.rewrite-images", ["off", "labelled", "all"], "labelled", problems),
   };
   return { config, problems: [...problems, ...withoutEffect(from)] };
 }

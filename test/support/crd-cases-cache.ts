@@ -63,6 +63,10 @@ export const VALID_CACHE_SPECS: readonly ValidObject[] = [
     name: "a registry that is pulled from with credentials",
     object: registry({ ...azure(), pullSecretRef: { name: "p" } }),
   },
+  {
+    name: "a registry whose signatures it has itself, and that nodes have a Secret for",
+    object: registry({ ...harbor(), signatures: "cache", imagePullSecretName: "harbor.pull-1" }),
+  },
 ];
 
 const SHARED =
@@ -197,6 +201,17 @@ export const INVALID_CACHE_SPECS: readonly InvalidObject[] = [
     object: inCluster({}, { driftPolicy: "Ignore" }),
     says: 'supported values: "Correct", "Report"',
     alone: false,
+  },
+  {
+    name: "signatures from elsewhere",
+    object: inCluster({}, { signatures: "Cache" }),
+    says: 'supported values: "cache", "upstream", "both"',
+    alone: false,
+  },
+  {
+    name: "a Pods' pull secret of another namespace",
+    object: inCluster({}, { imagePullSecretName: "team/pull" }),
+    says: "not a Secret's name: write lower-case letters, digits, - and ., without a namespace",
   },
   {
     name: "a pull secret of no name",

@@ -12,6 +12,8 @@ import { type AdmissionRequest, decodeReview } from "../../core/admission/reques
 import { dropsLiveKey, type Keyring, newSealKey } from "../../core/cache/keyring.ts";
 import { CACHE_ANNOTATION } from "../../core/cache/record.ts";
 import { Sealer } from "../../core/cache/seal.ts";
+import { NO_NAMES } from "../../core/cachenames/names.ts";
+import type { CacheNames } from "../../core/cachenames/types.ts";
 import { DomainError } from "../../core/errors.ts";
 import type { Digest } from "../../core/image/reference.ts";
 import { compilePolicy } from "../../core/policy/compile.ts";
@@ -108,6 +110,7 @@ export interface Change {
   readonly keyring?: Keyring;
   readonly sealer?: Sealer;
   readonly cluster?: string;
+  readonly names?: CacheNames;
 }
 
 async function world(change: Change): Promise<Snapshot> {
@@ -118,6 +121,7 @@ async function world(change: Change): Promise<Snapshot> {
       ...(change.others ?? []).map((spec, index) => policy(`other-${index}`, `o${index}`, spec)),
     ],
     config,
+    names: change.names ?? NO_NAMES,
     sealer: change.sealer ?? new Sealer(change.keyring ?? { keys: [KEY] }),
     cluster: change.cluster ?? "c1",
   };

@@ -183,6 +183,7 @@ describe("config-policy-controller", () => {
       cacheTtlSeconds: 86_400,
       tagTtlSeconds: 60,
       resolveDigests: "pods",
+      rewriteImages: "labelled",
     });
     expect(problems).to.deep.equal([]);
   });

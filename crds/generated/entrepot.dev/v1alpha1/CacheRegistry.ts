@@ -637,6 +637,14 @@ export interface ICacheRegistry {
        */
       "name": string;
     };
+    /**
+     * The name of the Secret of type kubernetes.io/dockerconfigjson with which nodes pull from this registry. A Pod that is given a name of this registry is given this imagePullSecrets entry too, if its namespace has such a Secret. Nothing is copied.
+     */
+    "imagePullSecretName"?: string;
+    /**
+     * Where the webhooks look for tags, signatures and attestations of the images of its rules: cache, upstream, or both (the default): the cache first, and the upstream where the cache has not what is asked for. With cache a cluster without a way to the upstreams verifies.
+     */
+    "signatures"?: "cache" | "upstream" | "both";
   };
   /**
    * What the operator found. Written by the operator alone.
@@ -651,7 +659,7 @@ export interface ICacheRegistry {
      */
     "provider"?: string;
     /**
-     * Ready: the registry exists, is signed in to and serves its rules. Each condition carries the generation that it speaks of.
+     * Ready: the registry exists, is signed in to and serves its rules. Reachable (not of the one in the cluster): the host that nodes pull from answers. Each condition carries the generation that it speaks of.
      */
     "conditions"?: Array<{
       /**
