@@ -7,11 +7,20 @@ import type { WorkloadKind } from "../core/admission/workload.ts";
 import { inspectSeal, type LivePolicies, type Present } from "../core/cache/inspect.ts";
 import type { Keyring } from "../core/cache/keyring.ts";
 import { PUBLIC_KEYS_CONFIG_MAP, PUBLIC_KEYS_FILE, readPublicJwks } from "../core/cache/publicjwks.ts";
+import type { SealedRecords } from "../core/cache/record.ts";
 import { imagesWithoutRecord } from "../core/cache/uncovered.ts";
 import { printable, viewOf } from "../core/cache/view.ts";
+import { buildNames, NO_NAMES } from "../core/cachenames/names.ts";
+import type { CacheNames } from "../core/cachenames/types.ts";
 import type { Fields } from "../core/json.ts";
 import { policyCacheTtl } from "../core/policy/cache-ttl.ts";
-import { CLUSTER_IMAGE_POLICIES } from "../crds/index.ts";
+import {
+  CACHE_REGISTRIES,
+  CACHE_RULES,
+  type CacheRegistryObject,
+  type CacheRuleObject,
+  CLUSTER_IMAGE_POLICIES,
+} from "../crds/index.ts";
 import { nameOf } from "./cache-input.ts";
 import type { Report } from "./cache-text.ts";
 import { CONFIG_MAP, configMapData } from "./settings.ts";
@@ -95,6 +104,27 @@ const readSettings = (data: Readonly<Record<string, string>> | undefined) => rea
 const NO_RECORDS =
   "no records are sealed on it: no policy matches its images, its namespace is not enforced, it was admitted while the cache was off, or its images are verified by nobody yet";
 
+async function cacheNames(client: Client): Promise<CacheNames> {
+  const [rules, registries] = await Promise.all([
+    client.list<KubeObject & CacheRuleObject>(CACHE_RULES),
+    client.list<KubeObject & CacheRegistryObject>(CACHE_REGISTRIES),
+  ]);
+  return buildNames(rules.items, registries.items);
+}
+
+/** Records are kept under upstream names: CacheRules are asked where the workload's own names have none. */
+async function imagesMissing(
+  client: Client,
+  object: Fields,
+  sealed: SealedRecords,
+  notes: string[],
+): Promise<readonly string[]> {
+  const missing = imagesWithoutRecord(object, sealed, NO_NAMES);
+  if (missing.length === 0) return missing;
+  const names = await ifAllowed("names in caches are", cacheNames(client), notes);
+  return imagesWithoutRecord(object, sealed, names ?? NO_NAMES);
+}
+
 /** What is sealed on a workload, and how it stands at present. Throws `KubeError`, and what has no public keys. */
 export async function showCache(client: Client, request: ShowRequest): Promise<Report> {
   const { workload, name, namespace, systemNamespace } = request;
@@ -108,7 +138,7 @@ export async function showCache(client: Client, request: ShowRequest): Promise<R
   ]);
   const report = await inspectSeal(annotation, keys);
   if (!report.holds) notes.push("the webhook ignores it, and verifies the images anew at the next admission");
-  const missing = report.holds ? imagesWithoutRecord(object, report.sealed) : [];
+  const missing = report.holds ? await imagesMissing(client, object, report.sealed, notes) : [];
   notes.push(
     ...missing.map(
       (image) => `no record of image ${printable(image)}: no policy matched it, or it is not verified yet`,

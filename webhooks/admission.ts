@@ -16,6 +16,8 @@ import type { WebhookMetrics } from "./metrics.ts";
 import { Owners } from "./owners.ts";
 import type { CheckRepository } from "./policies.ts";
 import { policyEndpoints } from "./policy-endpoints.ts";
+import { PullSecrets } from "./pullsecrets.ts";
+import { Rewriter } from "./rewriting.ts";
 import type { Endpoint } from "./server.ts";
 import { Workloads } from "./workloads.ts";
 
@@ -34,8 +36,9 @@ export interface AdmissionOptions extends FactSources {
   readonly events: DenialOptions["events"];
 }
 
-/** Both webhooks together must stay below the API server's 34 s for one request, or the user sees no reason at all. */
+/** All webhooks together must stay below the API server's 34 s for one request, or the user sees no reason at all. */
 const MUTATE_BUDGET_MS = 12_000;
+const REWRITE_BUDGET_MS = 4_000;
 const VALIDATE_BUDGET_MS = 18_000;
 const CREDENTIALS_MS = 10_000;
 
@@ -73,6 +76,8 @@ export function createAdmission(options: AdmissionOptions): ReadonlyMap<string, 
     if (snapshot !== undefined) return snapshot;
     throw new DomainError("NOT_READY", "policies are not loaded yet; try again in a few seconds");
   };
+  const pullSecrets = new PullSecrets({ client, log, clock });
+  const rewriter = new Rewriter({ current, systemNamespace: options.namespace, pullSecrets, metrics, log });
   return new Map<string, Endpoint>([
     [
       "/mutations",
@@ -88,6 +93,14 @@ export function createAdmission(options: AdmissionOptions): ReadonlyMap<string, 
         name: "validate",
         budgetMs: VALIDATE_BUDGET_MS,
         answer: (request, signal) => workloads.validate(request, current(), signal),
+      },
+    ],
+    [
+      "/rewriting",
+      {
+        name: "rewrite",
+        budgetMs: REWRITE_BUDGET_MS,
+        answer: (request, signal) => rewriter.answer(request, signal),
       },
     ],
     ...policyEndpoints({

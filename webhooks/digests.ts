@@ -13,15 +13,21 @@ export function pinKey(reference: ImageReference): string {
   return `${repositoryName(reference)}:${reference.tag ?? "latest"}`;
 }
 
+/** An image by the name that it is written with, which is whose tag counts, and by the one that records are kept under. */
+export interface NamedImage {
+  readonly reference: ImageReference;
+  readonly subject: ImageReference;
+}
+
 /** The sealed digest of a tag, with the youngest record that is alive beside it: a pin lives as long as that. */
 function livePin(
   sealed: SealedRecords,
-  reference: ImageReference,
+  { reference, subject }: NamedImage,
   { snapshot, context }: Case,
 ): { readonly digest: Digest; readonly issued: number } | undefined {
   const digest = sealed.pins.get(pinKey(reference));
   if (digest === undefined) return undefined;
-  const records = [...(sealed.records.get(`${repositoryName(reference)}@${digest}`)?.values() ?? [])];
+  const records = [...(sealed.records.get(`${repositoryName(subject)}@${digest}`)?.values() ?? [])];
   const lifeBy = (uid: string) =>
     lifeOf(
       snapshot.policies.find((policy) => policy.uid === uid),
@@ -49,63 +55,64 @@ export class Digests {
     this.#metrics = metrics;
   }
 
-  /** The digest of `reference`. Throws the registry's error when nothing knows it. */
-  async of(reference: ImageReference, at: Case): Promise<Digest> {
+  /** The digest of an image. Throws the registry's error when nothing knows it. */
+  async of(image: NamedImage, at: Case): Promise<Digest> {
+    const { reference } = image;
     if (reference.digest !== undefined) return reference.digest;
-    const sealed = at.owner === undefined ? await this.#ownerless(reference, at) : await this.#inherited(reference, at);
+    const sealed = at.owner === undefined ? await this.#ownerless(image, at) : await this.#inherited(image, at);
     if (sealed !== undefined) return sealed;
     const key = `${pinKey(reference)} ${at.credentialScope}`; // what one's credentials reveal is not for others
     const known = this.#memory.pins.get(key);
     const ageMs = known === undefined ? Number.NaN : at.context.now.getTime() - known.resolvedAt;
     // Another request may have resolved it since this one began; from further ahead it is a clock that was set back.
     const young = ageMs >= -CLOCK_SKEW_SECONDS * 1000 && ageMs <= maxAgeMs(at);
-    return known !== undefined && young ? known.digest : await this.#anew(reference, key, at);
+    return known !== undefined && young ? known.digest : await this.#anew(image, key, at);
   }
 
   /** What the registry says now. A rollback needs it the least and comes when it is missed the most: what it brings sealed stands in. */
-  async #anew(reference: ImageReference, key: string, at: Case): Promise<Digest> {
+  async #anew(image: NamedImage, key: string, at: Case): Promise<Digest> {
     try {
-      return await this.#ask(reference, key, at);
+      return await this.#ask(image.reference, key, at);
     } catch (thrown) {
       const isRollback = at.restarted && at.bringsAnnotation;
       const own = isRollback && isRegistryError(thrown, ...SILENT) ? await at.own() : undefined;
-      const pin = own && livePin(own, reference, at);
+      const pin = own && livePin(own, image, at);
       if (pin === undefined) throw thrown;
       return pin.digest;
     }
   }
 
   /** What an owned object carries itself (a ReplicaSet its Deployment's annotation) or was robbed of, then what its owners carry. */
-  async #inherited(reference: ImageReference, at: Case): Promise<Digest | undefined> {
+  async #inherited(image: NamedImage, at: Case): Promise<Digest | undefined> {
     const own = await at.own();
-    const pin = (own && livePin(own, reference, at)) ?? (await this.#kept(reference, at));
+    const pin = (own && livePin(own, image, at)) ?? (await this.#kept(image, at));
     if (pin !== undefined) return pin.digest;
     for (let index = 0; ; index++) {
       const sealed = await at.inherited(index);
-      const found = sealed && livePin(sealed, reference, at);
+      const found = sealed && livePin(sealed, image, at);
       if (found !== undefined || sealed === undefined) return found?.digest;
     }
   }
 
   /** What is there already keeps the digest that it was sealed with, whatever annotation an UPDATE brings. */
-  async #kept(reference: ImageReference, at: Case): Promise<{ readonly digest: Digest } | undefined> {
+  async #kept(image: NamedImage, at: Case): Promise<{ readonly digest: Digest } | undefined> {
     const before = at.unchanged ? await at.before() : undefined;
-    return before && livePin(before, reference, at);
+    return before && livePin(before, image, at);
   }
 
-  async #ownerless(reference: ImageReference, at: Case): Promise<Digest | undefined> {
-    return (await this.#kept(reference, at))?.digest ?? (await this.#justSealed(reference, at));
+  async #ownerless(image: NamedImage, at: Case): Promise<Digest | undefined> {
+    return (await this.#kept(image, at))?.digest ?? (await this.#justSealed(image, at));
   }
 
   /**
    * Without an owner, a pin of its own is no more than what the mutating webhook found moments ago, perhaps on another replica: an
    * object that was exported and is applied again must not roll its tag back.
    */
-  async #justSealed(reference: ImageReference, at: Case): Promise<Digest | undefined> {
+  async #justSealed(image: NamedImage, at: Case): Promise<Digest | undefined> {
     if (at.phase !== "validate") return undefined;
     const now = at.context.now.getTime();
     const own = await at.own();
-    const pin = own && livePin(own, reference, at);
+    const pin = own && livePin(own, image, at);
     return pin !== undefined && now - pin.issued * 1000 <= maxAgeMs(at) ? pin.digest : undefined;
   }
 

@@ -37,7 +37,7 @@ export class Judge {
 
   /** Every image's digest and verdicts under `policies`. Never throws for what a registry does. */
   async judge(at: Case, kind: WorkloadKind, policies = at.snapshot.policies): Promise<Judgement> {
-    const plan = planAdmission(at.request, kind, policies);
+    const plan = planAdmission(at.request, kind, policies, at.snapshot.names);
     const results = await Promise.all(plan.tasks.map((task) => this.#image(task, at)));
     return { results, invalid: plan.invalid, unchanged: plan.unchanged };
   }
@@ -60,7 +60,7 @@ export class Judge {
     }
     let digest: Digest;
     try {
-      digest = await this.#digests.of(task.reference, at);
+      digest = await this.#digests.of(task, at);
     } catch (thrown) {
       return {
         task,
@@ -77,7 +77,7 @@ export class Judge {
     settled: readonly { policy: CompiledPolicy; verdict: PolicyVerdict | undefined }[],
     at: Case,
   ): Promise<ImageResult> {
-    const image = { reference: task.reference, digest };
+    const image = { reference: task.subject, digest };
     const found = await Promise.all(
       settled.map(async ({ policy, verdict }) => {
         if (verdict !== undefined) return await this.#conditions.applied(policy, verdict, undefined, at);

@@ -11,6 +11,7 @@ export class WebhookMetrics {
   readonly verifications: Counter<"outcome">;
   readonly resolutions: Counter<"outcome">;
   readonly ownerReads: Counter;
+  readonly rewrittenImages: Counter<"outcome">;
   readonly registryRequests: Counter<"operation" | "outcome">;
   readonly registryDuration: Histogram<"operation">;
   readonly legacy: LegacyMetrics;
@@ -52,6 +53,12 @@ export class WebhookMetrics {
     this.resolutions = new Counter({
       name: "entrepot_tag_resolutions_total",
       help: "Tags resolved by a registry",
+      labelNames: ["outcome"],
+      registers,
+    });
+    this.rewrittenImages = new Counter({
+      name: "entrepot_rewritten_images_total",
+      help: "Images that a CacheRule covers, by whether Pods were given the cache's name for them",
       labelNames: ["outcome"],
       registers,
     });

@@ -10,7 +10,7 @@ import { errored, type ReviewResponse } from "./review.ts";
 export type Answer = (request: AdmissionRequest, signal: AbortSignal) => Promise<ReviewResponse>;
 
 export interface Endpoint {
-  readonly name: "mutate" | "validate" | "defaults" | "policies";
+  readonly name: "mutate" | "rewrite" | "validate" | "defaults" | "policies";
   readonly answer: Answer;
   /** Milliseconds for the answer at most, whatever the API server allows. */
   readonly budgetMs: number;

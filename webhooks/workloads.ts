@@ -93,7 +93,8 @@ export class Workloads {
     if (policies.length === 0) return { results: [], conclusion: { warnings: [] } };
     const judgement = await this.#tools.judge.judge(at, kind, policies);
     const results = judgement.results.filter(({ task }) => task.policies.length > 0);
-    return { results, conclusion: conclude(results, [], at.snapshot.config, false) };
+    const config = { ...at.snapshot.config, noMatchPolicy: "allow" } as const; // whether they have one was decided when they came
+    return { results, conclusion: conclude(results, [], config, false) };
   }
 
   /** An UPDATE that changes neither image nor annotation: nothing is opened, nobody is asked (design D6). */

@@ -1,6 +1,7 @@
 import { canonicalName, type Digest, type ImageReference } from "../image/reference.ts";
 import type { PolicyVerdict } from "../policy/evaluate.ts";
 import { asWarnings, type FieldErrors, formatErrors, invalidValue } from "../policy/fielderror.ts";
+import { shownName } from "../policy/named.ts";
 import type { CompiledPolicy } from "../policy/types.ts";
 import type { AdmissionConfig } from "./config.ts";
 import type { ImageTask, InvalidImage } from "./plan.ts";
@@ -19,9 +20,18 @@ export interface Conclusion {
 }
 
 /** As policy-controller names it: a digest as its author wrote it, a tag in full with the digest behind it. */
-function named(reference: ImageReference, digest: Digest | undefined): string {
+function written(reference: ImageReference, digest: Digest | undefined): string {
   if (reference.digest !== undefined) return reference.asWritten;
   return digest === undefined ? canonicalName(reference) : `${canonicalName(reference)}@${digest}`;
+}
+
+/** Of a name in a cache, what it stands for besides: ` (docker.io/acme/app)`. */
+export function alsoNamed({ upstreams }: ImageTask): string {
+  return upstreams.length === 0 ? "" : ` (${upstreams.map(shownName).join(", ")})`;
+}
+
+function named(task: ImageTask, digest: Digest | undefined): string {
+  return `${written(task.reference, digest)}${alsoNamed(task)}`;
 }
 
 /** `<message>: <field>` and, on the next line, the image and why: the grammar that policy-controller's users grep for. */
@@ -31,14 +41,16 @@ function problem(message: string, field: string, details: string): FieldErrors {
 
 function withoutPolicy({ task }: JudgedImage, { noMatchPolicy }: AdmissionConfig): FieldErrors {
   if (noMatchPolicy === "allow") return [];
-  const errors = problem("no matching policies", task.field, named(task.reference, undefined));
+  const { unvouchedBecause: because } = task;
+  const details = [named(task, undefined), ...(because === undefined ? [] : [because])].join(" ");
+  const errors = problem("no matching policies", task.field, details);
   return noMatchPolicy === "warn" ? asWarnings(errors) : errors;
 }
 
 function failures({ task, digest, verdicts }: JudgedImage): FieldErrors {
   return verdicts.flatMap(({ policy, verdict }) => {
     if (verdict.kind === "pass") return [];
-    const details = [named(task.reference, digest), ...verdict.reasons].join(" ");
+    const details = [named(task, digest), ...verdict.reasons].join(" ");
     const errors = problem(`failed policy: ${policy.name}`, task.field, details);
     return policy.mode === "warn" ? asWarnings(errors) : errors;
   });
@@ -52,8 +64,8 @@ function unpinned({ task, digest, verdicts }: JudgedImage): FieldErrors {
 }
 
 /**
- * The answer to an object from what came of its images. Every image needs a policy (unless `no-match-policy` says otherwise)
- * and every policy that matches it must pass; what fails under a policy in mode `warn` is a warning. `mustPin`: images whose
+ * The answer to an object from what came of its images. Every image needs a policy that counts as permission (unless
+ * `no-match-policy` says otherwise) and every policy that matches it must pass; what fails under a policy in mode `warn` is a warning. `mustPin`: images whose
  * digest was verified have to name it.
  */
 export function conclude(
@@ -63,8 +75,10 @@ export function conclude(
   mustPin: boolean,
 ): Conclusion {
   const errors = [
-    ...invalid.flatMap(({ field, image, why }) => problem(`could not parse reference: ${image}`, field, why)),
-    ...images.flatMap((image) => (image.task.policies.length === 0 ? withoutPolicy(image, config) : failures(image))),
+    ...invalid.flatMap(({ field, image, problem: what = "could not parse reference", why }) =>
+      problem(`${what}: ${image}`, field, why),
+    ),
+    ...images.flatMap((image) => [...failures(image), ...(image.task.vouched ? [] : withoutPolicy(image, config))]),
     ...(mustPin ? images.flatMap(unpinned) : []),
   ];
   const denial = formatErrors(errors, "error");

@@ -1,3 +1,6 @@
+/** Name of the ConfigMap in the system namespace that says how admission behaves: policy-controller's. */
+export const ADMISSION_CONFIG_MAP = "config-policy-controller";
+
 /** `config-policy-controller`, read: how admission behaves. Every key may change at any time. */
 export interface AdmissionConfig {
   readonly noMatchPolicy: "deny" | "allow" | "warn";

@@ -1,25 +1,28 @@
+import type { CacheNames } from "../cachenames/types.ts";
 import { messageOf } from "../errors.ts";
 import { type ImageReference, parseReference } from "../image/reference.ts";
 import { type Fields, fieldsOf } from "../json.ts";
-import { type MatchSubject, policiesFor } from "../policy/match.ts";
+import type { MatchSubject } from "../policy/match.ts";
+import { type NamedDecision, policiesByName } from "../policy/named.ts";
 import type { CompiledPolicy } from "../policy/types.ts";
 import { type AdmissionRequest, stringMap } from "./request.ts";
 import { type ImageField, imageFields, objectAt, type WorkloadKind } from "./workload.ts";
 
 /** One image of the object that must be judged. */
-export interface ImageTask {
+export interface ImageTask extends Omit<NamedDecision, "refusedBecause"> {
   /** As users write it: `spec.template.spec.containers[0].image`. */
   readonly field: string;
   /** The same as path tokens from the object's root. */
   readonly path: readonly (string | number)[];
   readonly reference: ImageReference;
-  readonly policies: readonly CompiledPolicy[];
 }
 
-/** An image field that is no image reference: refused as it stands. */
+/** An image field that can't be judged: refused as it stands. */
 export interface InvalidImage {
   readonly field: string;
   readonly image: string;
+  /** What is wrong; absent: it is no image reference. */
+  readonly problem?: string;
   readonly why: string;
 }
 
@@ -72,11 +75,12 @@ export function isUnchanged(request: AdmissionRequest, kind: WorkloadKind): bool
   return fieldsToJudge(request, kind).unchanged;
 }
 
-/** What has to be decided about a request, from the object and the policies alone. */
+/** What has to be decided about a request, from the object, the policies and the names that CacheRules make equal, alone. */
 export function planAdmission(
   request: AdmissionRequest,
   kind: WorkloadKind,
   policies: readonly CompiledPolicy[],
+  names: CacheNames,
 ): Plan {
   const labels = stringMap(fieldsOf(request.object["metadata"])?.["labels"]);
   const subject: MatchSubject = { group: request.group, version: request.version, resource: kind.plural, labels };
@@ -88,7 +92,9 @@ export function planAdmission(
     const field = fieldName(path);
     try {
       const reference = parseReference(image);
-      tasks.push({ field, path, reference, policies: policiesFor(policies, reference, subject) });
+      const { refusedBecause: why, ...decision } = policiesByName(policies, reference, names, subject);
+      if (why === undefined) tasks.push({ field, path, reference, ...decision });
+      else invalid.push({ field, image, problem: "too many names", why });
     } catch (thrown) {
       invalid.push({ field, image, why: messageOf(thrown) });
     }

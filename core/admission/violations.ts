@@ -1,5 +1,5 @@
 import { canonicalName } from "../image/reference.ts";
-import type { Conclusion, JudgedImage } from "./conclude.ts";
+import { alsoNamed, type Conclusion, type JudgedImage } from "./conclude.ts";
 
 /** What an Event says of an object that failed a policy: the two reasons that alerts look for. */
 export interface Violation {
@@ -27,7 +27,7 @@ interface Failure {
 
 function failuresOf({ task, digest, verdicts }: JudgedImage): readonly Failure[] {
   const { reference, field } = task;
-  const image = canonicalName(digest === undefined ? reference : { ...reference, digest });
+  const image = `${canonicalName(digest === undefined ? reference : { ...reference, digest })}${alsoNamed(task)}`;
   return verdicts.flatMap(({ policy, verdict }) =>
     verdict.kind === "pass" ? [] : [{ policy: policy.name, mode: policy.mode, image, field, reasons: verdict.reasons }],
   );

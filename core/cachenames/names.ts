@@ -13,7 +13,7 @@ import type {
 } from "./types.ts";
 
 /** No rule at all: every image has one name. */
-export const NO_NAMES: CacheNames = { size: 0, cachedAs: () => [], originOf: () => undefined };
+export const NO_NAMES: CacheNames = { size: 0, cachedAs: () => [], originOf: () => undefined, originsOf: () => [] };
 
 function conditionOf({ status }: CacheRegistryView | NamedRuleView, type: string) {
   return status?.conditions?.find((condition) => condition.type === type);
@@ -99,8 +99,13 @@ class Side {
 
   /** The rules that name a repository, the most specific first. */
   *of(host: string, repository: string): Generator<NamedRule> {
-    yield* this.#exact.get(`${host}/${repository}`) ?? [];
-    for (const prefix of ancestors(repository)) yield* this.#below.get(`${host}/${prefix}`) ?? [];
+    for (const rules of this.levels(host, repository)) yield* rules;
+  }
+
+  /** The same, those of equal patterns together. */
+  *levels(host: string, repository: string): Generator<readonly NamedRule[]> {
+    yield this.#exact.get(`${host}/${repository}`) ?? [];
+    for (const prefix of ancestors(repository)) yield this.#below.get(`${host}/${prefix}`) ?? [];
   }
 }
 
@@ -143,14 +148,29 @@ class Index implements CacheNames {
   }
 
   originOf(reference: ImageReference): OriginalImage | undefined {
-    const { registry, repository } = reference;
-    for (const by of this.#targets.of(registry, repository)) {
-      const target = this.#inTarget(by, repository);
-      const upstream = toUpstream(by.mapping, target);
-      const origin = upstream && renamed(reference, upstream.host, upstream.repository);
+    for (const by of this.#targets.of(reference.registry, reference.repository)) {
+      const origin = this.#origin(by, reference);
       if (origin !== undefined) return { by, reference: origin };
     }
     return undefined;
+  }
+
+  originsOf(reference: ImageReference): readonly OriginalImage[] {
+    const found: OriginalImage[] = [];
+    const served = new Set<string>(); // registries of which a more specific rule has the name
+    for (const rules of this.#targets.levels(reference.registry, reference.repository)) {
+      for (const by of rules) {
+        const origin = served.has(by.cache.registry) ? undefined : this.#origin(by, reference);
+        if (origin !== undefined) found.push({ by, reference: origin });
+      }
+      for (const { obstacle, cache } of rules) if (obstacle === undefined) served.add(cache.registry);
+    }
+    return found;
+  }
+
+  #origin(by: NamedRule, reference: ImageReference): ImageReference | undefined {
+    const upstream = toUpstream(by.mapping, this.#inTarget(by, reference.repository));
+    return upstream && renamed(reference, upstream.host, upstream.repository);
   }
 
   /** What stands before every target of the registry, as in `region-docker.pkg.dev/project/repository`. */

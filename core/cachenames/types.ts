@@ -69,4 +69,9 @@ export interface CacheNames {
   cachedAs(reference: ImageReference): readonly CachedImage[];
   /** The upstream image that a name in a cache stands for; undefined for a name that no rule makes. Whether the rule is Ready now does not matter. */
   originOf(reference: ImageReference): OriginalImage | undefined;
+  /**
+   * Every upstream image that may be behind a name in a cache, `originOf`'s first. It is more than one where the rule that wins there is
+   * not served now (it is suspended, say), so that a wider one of its registry may be, and where registries share a host.
+   */
+  originsOf(reference: ImageReference): readonly OriginalImage[];
 }

@@ -63,7 +63,8 @@ function workloadRules(kinds: readonly WorkloadKind[], operation: "CREATE" | "UP
   });
 }
 
-function webhook(input: WebhookInput, name: string, path: string): Readonly<Record<string, unknown>> {
+/** What all webhooks have in common: they fail closed, for every object, without side effects. */
+export function webhook(input: WebhookInput, name: string, path: string): Readonly<Record<string, unknown>> {
   return {
     name,
     admissionReviewVersions: ["v1"],
@@ -78,15 +79,9 @@ function webhook(input: WebhookInput, name: string, path: string): Readonly<Reco
   };
 }
 
-/**
- * The webhook configurations (reference: policy-controller's config/500 and 501), from the table of workload kinds. Those for UPDATE come first: what takes
- * UPDATEs over is there before what had them lets go.
- */
-export function webhookConfigurations(
-  input: WebhookInput,
-  kinds: readonly WorkloadKind[] = WORKLOAD_KINDS,
-): readonly WebhookConfiguration[] {
-  const metadata = (name: string) => ({
+/** The metadata of a configuration. */
+export function metadataOf(input: WebhookInput, name: string): WebhookConfiguration["metadata"] {
+  return {
     name,
     labels: {
       "app.kubernetes.io/name": "entrepot",
@@ -94,8 +89,21 @@ export function webhookConfigurations(
       "app.kubernetes.io/managed-by": "entrepot",
     },
     ownerReferences: [{ apiVersion: "v1", kind: "Namespace", name: input.namespace, uid: input.namespaceUid }],
-  });
-  const apiVersion = "admissionregistration.k8s.io/v1" as const;
+  };
+}
+
+const apiVersion = "admissionregistration.k8s.io/v1";
+
+/**
+ * The webhook configurations (reference: policy-controller's config/500 and 501), from the table of workload kinds. Those for UPDATE come first: what takes
+ * UPDATEs over is there before what had them lets go. That of rewriting, which may be off, is in
+ * `rewriting.ts`.
+ */
+export function webhookConfigurations(
+  input: WebhookInput,
+  kinds: readonly WorkloadKind[] = WORKLOAD_KINDS,
+): readonly WebhookConfiguration[] {
+  const metadata = (name: string) => metadataOf(input, name);
   const admission = (operation: "CREATE" | "UPDATE") => ({
     rules: workloadRules(kinds, operation),
     namespaceSelector: namespaceSelector(input.scope, input.namespace),

@@ -31,6 +31,10 @@ export function namespaceSelector({ kind, excluded }: EnforcementScope, systemNa
     kind === "opt-in"
       ? { key: INCLUDE_LABEL, operator: "In", values: ["true"] }
       : { key: INCLUDE_LABEL, operator: "NotIn", values: ["false"] };
-  const never = [...new Set([systemNamespace, "kube-system", ...excluded])];
-  return { matchExpressions: [included, { key: NAME_LABEL, operator: "NotIn", values: never }] };
+  return { matchExpressions: [included, neverNamed(excluded, systemNamespace)] };
+}
+
+/** The requirement of a selector of namespaces that leaves out ours, kube-system, and those excluded by name. */
+export function neverNamed(excluded: readonly string[], systemNamespace: string): object {
+  return { key: NAME_LABEL, operator: "NotIn", values: [...new Set([systemNamespace, "kube-system", ...excluded])] };
 }

@@ -7,6 +7,7 @@ import { silentLog } from "../../adapters/telemetry/log.ts";
 import type { Conclusion, JudgedImage } from "../../core/admission/conclude.ts";
 import { planAdmission } from "../../core/admission/plan.ts";
 import type { AdmissionRequest } from "../../core/admission/request.ts";
+import { NO_NAMES } from "../../core/cachenames/names.ts";
 import { Denials } from "../../webhooks/denials.ts";
 import { deploymentKind, keyed, pod, podKind, request } from "../support/admission.ts";
 import { type ClusterHandle, sharedCluster } from "../support/cluster.ts";
@@ -18,7 +19,7 @@ const OWNER = { apiVersion: "apps/v1", kind: "ReplicaSet", name: "web-1", uid: "
 
 /** What judging a Pod of ghcr.io/a/b gave under policies of these names. */
 function judged(mode: "enforce" | "warn", ...names: readonly string[]): readonly JudgedImage[] {
-  const { tasks } = planAdmission(request(pod("ghcr.io/a/b:v1")), podKind, [keyed]);
+  const { tasks } = planAdmission(request(pod("ghcr.io/a/b:v1")), podKind, [keyed], NO_NAMES);
   const verdict = { kind: "fail", reasons: ["no signatures found"] } as const;
   return tasks.map((task) => ({
     task,

@@ -6,6 +6,7 @@ import { annotationPatch, imagePatch } from "../../core/admission/patch.ts";
 import { planAdmission } from "../../core/admission/plan.ts";
 import { controllerOwner, decodeReview } from "../../core/admission/request.ts";
 import { CACHE_ANNOTATION } from "../../core/cache/record.ts";
+import { NO_NAMES } from "../../core/cachenames/names.ts";
 import { DomainError } from "../../core/errors.ts";
 
 import { DIGEST, deploymentKind, keyed, pod, podKind, request } from "../support/admission.ts";
@@ -23,7 +24,7 @@ describe("planning an admission", () => {
   };
 
   it("finds every image: init, ordinary and ephemeral containers, and image volumes", () => {
-    const { tasks } = planAdmission(request(allImages), podKind, [keyed]);
+    const { tasks } = planAdmission(request(allImages), podKind, [keyed], NO_NAMES);
     expect(tasks.map(({ field }) => field)).to.deep.equal([
       "spec.initContainers[0].image",
       "spec.containers[0].image",
@@ -34,7 +35,7 @@ describe("planning an admission", () => {
   });
 
   it("refuses an image that cannot be read", () => {
-    const { invalid } = planAdmission(request(pod("NO GOOD")), podKind, [keyed]);
+    const { invalid } = planAdmission(request(pod("NO GOOD")), podKind, [keyed], NO_NAMES);
     expect(invalid.map(({ field }) => field)).to.deep.equal(["spec.containers[0].image"]);
   });
 
@@ -46,6 +47,7 @@ describe("planning an admission", () => {
       request(object, { group: "apps", kind: "Deployment", operation: "UPDATE", oldObject: oldObject as never }),
       deploymentKind,
       [keyed],
+      NO_NAMES,
     );
 
   it("counts a Deployment as unchanged when it is only scaled, and as changed when its template is touched", () => {
@@ -57,17 +59,18 @@ describe("planning an admission", () => {
   it("judges only the image that an UPDATE adds to a Pod", () => {
     const oldObject = pod("ghcr.io/a/b") as never;
     const debug = { spec: { ...pod("ghcr.io/a/b").spec, ephemeralContainers: [{ image: "ghcr.io/a/debug" }] } };
-    const plan = planAdmission(request(debug, { operation: "UPDATE", oldObject }), podKind, [keyed]);
+    const plan = planAdmission(request(debug, { operation: "UPDATE", oldObject }), podKind, [keyed], NO_NAMES);
     expect(plan.tasks.map(({ field }) => field)).to.deep.equal(["spec.ephemeralContainers[0].image"]);
     expect(
-      planAdmission(request(pod("ghcr.io/a/b"), { operation: "UPDATE", oldObject }), podKind, [keyed]).unchanged,
+      planAdmission(request(pod("ghcr.io/a/b"), { operation: "UPDATE", oldObject }), podKind, [keyed], NO_NAMES)
+        .unchanged,
     ).to.equal(true);
   });
 });
 
 describe("concluding an admission", () => {
-  const [task] = planAdmission(request(pod("ghcr.io/a/b:v1")), podKind, [keyed]).tasks;
-  const [unmatched] = planAdmission(request(pod("quay.io/a/b:v1")), podKind, [keyed]).tasks;
+  const [task] = planAdmission(request(pod("ghcr.io/a/b:v1")), podKind, [keyed], NO_NAMES).tasks;
+  const [unmatched] = planAdmission(request(pod("quay.io/a/b:v1")), podKind, [keyed], NO_NAMES).tasks;
   if (task === undefined || unmatched === undefined) throw new Error("no task");
   const failed = { policy: keyed, verdict: { kind: "fail", reasons: ["no signatures found"] } as const };
 

@@ -7,6 +7,7 @@ import { type SealedRecords, type VerificationRecord, writeRecords } from "../..
 import { Sealer } from "../../core/cache/seal.ts";
 import { imagesWithoutRecord } from "../../core/cache/uncovered.ts";
 import { span, viewOf } from "../../core/cache/view.ts";
+import { NO_NAMES } from "../../core/cachenames/names.ts";
 
 const NOW = new Date("2026-01-01T00:00:00Z");
 const at = (seconds: number) => new Date(NOW.getTime() + seconds * 1000);
@@ -167,8 +168,39 @@ describe("images without a record", () => {
 
   it("are those that neither a pin nor their own digest leads to a record", () => {
     const images = ["ghcr.io/team/app:v1", IMAGE, "ghcr.io/team/app:v2", "nginx", "not an image"];
-    expect(imagesWithoutRecord(deployment(...images), SEALED)).to.deep.equal(images.slice(2));
-    expect(imagesWithoutRecord({ apiVersion: "v1", kind: "ConfigMap" }, SEALED)).to.deep.equal([]);
+    expect(imagesWithoutRecord(deployment(...images), SEALED, NO_NAMES)).to.deep.equal(images.slice(2));
+    expect(imagesWithoutRecord({ apiVersion: "v1", kind: "ConfigMap" }, SEALED, NO_NAMES)).to.deep.equal([]);
+  });
+
+  it("are not those that the Pod says it was written with, whose records are under that name", () => {
+    const digest = IMAGE.slice(IMAGE.indexOf("@"));
+    const renamed = (name: string, image: string, volume: string) => ({
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: {
+        annotations: {
+          "entrepot.dev/original-images": JSON.stringify({
+            app: `ghcr.io/team/app:v1${digest}`,
+            "volumes/data": "ghcr.io/team/app:v1",
+          }),
+        },
+      },
+      spec: {
+        containers: [{ name, image }],
+        volumes: [{ name: volume, image: { reference: `cache:5000/d${digest}` } }],
+      },
+    });
+    const cached = `cache:5000/hub/app:v1${digest}`;
+    expect(imagesWithoutRecord(renamed("app", cached, "data"), SEALED, NO_NAMES)).to.deep.equal([]);
+    expect(imagesWithoutRecord(renamed("other", cached, "data"), SEALED, NO_NAMES)).to.deep.equal([cached]);
+    expect(imagesWithoutRecord(renamed("app", cached, "log"), SEALED, NO_NAMES)).to.deep.equal([
+      `cache:5000/d${digest}`,
+    ]);
+    const another = {
+      ...renamed("app", "cache:5000/hub/app", "data"),
+      metadata: { annotations: { "entrepot.dev/original-images": "[" } },
+    };
+    expect(imagesWithoutRecord(another, SEALED, NO_NAMES)).to.have.length(2);
   });
 });
 

@@ -2,6 +2,7 @@ import { expect } from "chai";
 import type { JudgedImage } from "../../core/admission/conclude.ts";
 import { planAdmission } from "../../core/admission/plan.ts";
 import { violations } from "../../core/admission/violations.ts";
+import { NO_NAMES } from "../../core/cachenames/names.ts";
 import type { PolicyVerdict } from "../../core/policy/evaluate.ts";
 import type { CompiledPolicy } from "../../core/policy/types.ts";
 
@@ -13,7 +14,7 @@ const fail = (...reasons: string[]): PolicyVerdict => ({ kind: "fail", reasons }
 
 function judged(...verdicts: (readonly [CompiledPolicy, PolicyVerdict])[][]): readonly JudgedImage[] {
   const images = verdicts.map((_, index) => `ghcr.io/a/b${index}:v1`);
-  const { tasks } = planAdmission(request(pod(...images)), podKind, [keyed]);
+  const { tasks } = planAdmission(request(pod(...images)), podKind, [keyed], NO_NAMES);
   return tasks.map((task, index) => ({
     task,
     digest: DIGEST,
