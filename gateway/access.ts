@@ -116,7 +116,7 @@ export class Access {
   async #byPassword(policy: AccessPolicy, username: string, password: string): Promise<Admission> {
     const { registry, document: current } = this.#options;
     const document = current();
-    const takesTokens = policy.serviceAccounts !== undefined || policy.operator !== undefined;
+    const takesTokens = policy.serviceAccounts !== undefined || policy.own !== undefined;
     const isToken = takesTokens && readClaims(password) !== undefined;
     if (document === undefined && policy.secrets.size > 0 && !isToken) return refused(clientsNotLoaded(registry));
     const user =

@@ -13,20 +13,20 @@ export interface RegistrySource<T extends RegistryView> {
 export class RegistryPolicy<T extends RegistryView> {
   readonly #source: RegistrySource<T>;
   readonly #registry: string;
-  readonly #operator: string;
+  readonly #own: ReadonlySet<string>;
   #read: { readonly object: T; readonly policy: AccessPolicy } | undefined;
 
-  /** `operator` is the user name of the operator. */
-  constructor(source: RegistrySource<T>, registry: string, operator: string) {
+  /** `own` are the user names of our own processes. */
+  constructor(source: RegistrySource<T>, registry: string, own: ReadonlySet<string>) {
     this.#source = source;
     this.#registry = registry;
-    this.#operator = operator;
+    this.#own = own;
   }
 
   get current(): AccessPolicy | undefined {
     const object = this.#source.hasSynced ? this.#source.get(this.#registry) : undefined;
     if (object === undefined) return undefined;
-    if (this.#read?.object !== object) this.#read = { object, policy: accessPolicy(object, this.#operator) };
+    if (this.#read?.object !== object) this.#read = { object, policy: accessPolicy(object, this.#own) };
     return this.#read.policy;
   }
 }

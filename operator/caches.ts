@@ -1,3 +1,4 @@
+import { gatewayPlace } from "../adapters/caches/gateway.ts";
 import type { Clock } from "../adapters/clock.ts";
 import type { KubeClient } from "../adapters/kube/types.ts";
 import type { Log } from "../adapters/telemetry/log.ts";
@@ -26,8 +27,9 @@ import { ProductProvider } from "./providers/product.ts";
 import type { CacheProvider, ProductContext, Providers } from "./providers/provider.ts";
 import { RenderedProvider } from "./providers/rendered.ts";
 import { ZotRegistry } from "./providers/zot.ts";
+import { authorityOf, probeHost } from "./reachability/probe.ts";
+import { reachabilityReconciler } from "./reachability/reconciler.ts";
 import { RegistryDoors } from "./refresh/doors.ts";
-import { gatewayPlace } from "./refresh/gateway.ts";
 import type { RefreshMetrics } from "./refresh/metrics.ts";
 import { refreshReconciler } from "./refresh/reconciler.ts";
 import type { Reconcile } from "./runtime/controller.ts";
@@ -47,6 +49,9 @@ export interface CacheSurroundings {
   /** Called when an upstream began or ceased to answer. */
   readonly onUpstreamChange: (upstream: Upstream) => void;
 }
+
+/** Between two probes of the host that nodes pull from: 15 s by default. */
+const probeMs = ({ unhealthyMs }: OperatorConfig): number => 3 * unhealthyMs;
 
 /** The pages of every registry's gateways: one poller each, since a page says which registry it is of. */
 function gatewayPages(fetchPage: FetchPage, clock: Clock) {
@@ -99,16 +104,17 @@ function createDoors({ config, world }: CacheSurroundings, providers: Providers)
   const { namespace, gatewayTokenFile } = config;
   const { secrets } = world;
   const token = gatewayTokenFile === undefined ? {} : { tokenFile: gatewayTokenFile };
+  const secret = (name: string) => secrets.get(`${namespace}/${name}`);
   return new RegistryDoors({
     namespace,
     secrets,
     pullHost: (registry) => providerFor(registry, providers)?.pullHost(registry) ?? "",
-    gateway: async (registry) => await gatewayPlace(registry, { namespace, secrets, ...token }),
+    gateway: async (registry) => await gatewayPlace(registry, { namespace, secret, ...token }),
     upstreamOf: (registry, host) => resolveUpstream(registry, host, secrets, namespace),
   });
 }
 
-/** The reconcilers of CacheRegistries, of CacheRules, and of what CacheRules have fetched ahead; and what they leave open. */
+/** The reconcilers of CacheRegistries and how they are reached, of CacheRules, and of what these have fetched ahead; and what they leave open. */
 export function cacheReconcilers(
   surroundings: CacheSurroundings,
   signal: AbortSignal,
@@ -116,6 +122,7 @@ export function cacheReconcilers(
   readonly registries: Reconcile;
   readonly rules: Reconcile;
   readonly refresh: Reconcile;
+  readonly reachability: Reconcile;
   readonly close: () => Promise<void>;
 } {
   const { client, config, world, events, refreshMetrics, clock, log, onUpstreamChange } = surroundings;
@@ -138,6 +145,18 @@ export function cacheReconcilers(
     registries: cacheRegistryReconciler(common),
     rules: cacheRuleReconciler(common),
     refresh: refreshReconciler({ client, rules, registries, doors, metrics: refreshMetrics, events, clock, log }),
+    reachability: reachabilityReconciler({
+      client,
+      rules,
+      registries,
+      events,
+      clock,
+      probe: probeHost,
+      pullHost: (registry) => providerFor(registry, providers)?.pullHost(registry) ?? "",
+      authority: (registry, stop) => authorityOf(registry, { client, namespace: config.namespace }, stop),
+      rewriteImages: () => world.rewriteImages(),
+      intervalMs: probeMs(config),
+    }),
     close: () => doors.close(),
   };
 }

@@ -86,6 +86,7 @@ function reconcilers(surroundings: Surroundings) {
       servicePort: config.webhookServicePort,
       scope: config.enforcement,
       policies,
+      rewriteImages: () => world.rewriteImages(),
       configurations,
     }),
     sealKeys: sealKeyReconciler({ ...common, configMaps: world.publicSealKeys, rule: sealRule }),
@@ -120,6 +121,7 @@ export async function runControllers(surroundings: Surroundings, signal: AbortSi
     trustRoots: queue("trustroot"),
     publicGood: queue("publicgoodroot"),
     resolutions: queue("policyresolution"),
+    reachability: queue("reachability"),
   };
   const workers = {
     registries: 2,
@@ -132,6 +134,7 @@ export async function runControllers(surroundings: Surroundings, signal: AbortSi
     trustRoots: 4,
     publicGood: 1,
     resolutions: 4,
+    reachability: 8,
   } as const;
   const onUpstreamChange = ({ host }: Upstream) => upstreamChanged(surroundings.world, queues, host);
   const { close, ...caches } = cacheReconcilers({ ...surroundings, onUpstreamChange }, signal);

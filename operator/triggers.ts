@@ -12,6 +12,7 @@ import { CERTIFICATES_SECRET } from "./certificates/reconciler.ts";
 import { specChanged } from "./changes.ts";
 import { ownerOf as policyOf } from "./clusterimagepolicy/configmap.ts";
 import { SERVICE_NAME_LABEL } from "./pages/endpoints.ts";
+import { connectReachabilityTriggers } from "./reachability/triggers.ts";
 import type { DeploymentObject, SecretObject } from "./resources.ts";
 import type { WorkQueue } from "./runtime/workqueue.ts";
 import { SEAL_KEYS_SECRET } from "./sealkeys/reconciler.ts";
@@ -30,7 +31,8 @@ export type Queues = Readonly<
     | "sealKeys"
     | "trustRoots"
     | "publicGood"
-    | "resolutions",
+    | "resolutions"
+    | "reachability",
     Pick<WorkQueue, "add" | "addAfter">
   >
 >;
@@ -150,7 +152,7 @@ export function connectTriggers(world: World, queues: Queues): void {
     queues.policies.addAfter(policy, COMPILE_MS);
   });
 
-  for (const informer of world.configurations) {
+  for (const informer of [...world.configurations, world.rewriting]) {
     informer.subscribe(() => {
       queues.webhooks.add(SINGLETON);
       queues.certificates.add(SINGLETON);
@@ -162,6 +164,8 @@ export function connectTriggers(world: World, queues: Queues): void {
   world.publicSealKeys.subscribe(() => queues.sealKeys.add(SINGLETON));
 
   connectTrustTriggers(world, queues);
+  connectReachabilityTriggers(world, queues.reachability);
+  world.admissionConfig.subscribe(() => queues.webhooks.add(SINGLETON)); // there is a configuration for rewriting, or none
 
   for (const queue of [queues.certificates, queues.webhooks, queues.sealKeys]) queue.add(SINGLETON);
 }

@@ -3,6 +3,7 @@ import type { KubeMetrics } from "../adapters/kube/metrics.ts";
 import { Resources } from "../adapters/kube/resources.ts";
 import type { KubeClient, KubeObject, Resource, Scope } from "../adapters/kube/types.ts";
 import type { Log } from "../adapters/telemetry/log.ts";
+import { ADMISSION_CONFIG_MAP, readConfig } from "../core/admission/config.ts";
 import { PUBLIC_KEYS_CONFIG_MAP } from "../core/cache/publicjwks.ts";
 import { MANAGED_SELECTOR } from "../core/cacheregistry/labels.ts";
 import { RESOLVED_LABEL } from "../core/policy/resolved.ts";
@@ -13,6 +14,7 @@ import {
   POLICY_VALIDATION_NAME,
   UPDATES_NAME,
 } from "../core/webhookconfig/desired.ts";
+import { REWRITING_NAME, type RewriteMode } from "../core/webhookconfig/rewriting.ts";
 import {
   CACHE_REGISTRIES,
   CACHE_RULES,
@@ -45,6 +47,8 @@ export class World {
   readonly publicGoodRoot: Informer<ConfigMapObject>;
   /** `entrepot-seal-keys-public`. */
   readonly publicSealKeys: Informer<ConfigMapObject>;
+  /** `config-policy-controller`. */
+  readonly admissionConfig: Informer<ConfigMapObject>;
   /** What was resolved for policies, one each. */
   readonly resolutions: Informer<ConfigMapObject>;
   /** All Secrets of the system namespace: users' credentials, the cache's configurations, our keys. */
@@ -53,10 +57,15 @@ export class World {
   readonly endpointSlices: Informer<EndpointSliceObject>;
   /** The other kinds that are made for CacheRegistries. */
   readonly others: readonly Informer<KubeObject>[];
+  /** The webhook configurations that are always there. */
   readonly configurations: readonly Informer<KubeObject>[];
+  /** The one that is not, when nothing is rewritten. */
+  readonly rewriting: Informer<KubeObject>;
+  readonly #namespace: string;
 
   constructor(options: WorldOptions) {
     const { namespace, ...common } = options;
+    this.#namespace = namespace;
     const informer = <T extends KubeObject>(resource: Resource, scope?: Scope) =>
       new Informer<T>({ ...common, resource, ...(scope && { scope }) });
     const named = (resource: Resource, name: string) =>
@@ -71,6 +80,7 @@ export class World {
     this.sigstoreKeys = configMap(SIGSTORE_KEYS_CONFIG_MAP);
     this.publicGoodRoot = configMap(PUBLIC_GOOD_CONFIG_MAP);
     this.publicSealKeys = configMap(PUBLIC_KEYS_CONFIG_MAP);
+    this.admissionConfig = configMap(ADMISSION_CONFIG_MAP);
     this.resolutions = informer(Resources.configMaps, { namespace, labelSelector: RESOLVED_LABEL });
     this.secrets = informer(Resources.secrets, { namespace });
     this.deployments = informer(Resources.deployments, managed);
@@ -86,6 +96,7 @@ export class World {
       named(Resources.validatingWebhookConfigurations, UPDATES_NAME),
       named(Resources.validatingWebhookConfigurations, POLICY_VALIDATION_NAME),
     ];
+    this.rewriting = named(Resources.mutatingWebhookConfigurations, REWRITING_NAME);
   }
 
   /** Every object made for any CacheRegistry. */
@@ -95,12 +106,18 @@ export class World {
 
   /** The live webhook configurations of ours. */
   webhookConfigurations(): readonly KubeObject[] {
-    return this.configurations.flatMap((informer) => informer.list());
+    return [...this.configurations, this.rewriting].flatMap((informer) => informer.list());
+  }
+
+  /** Whose Pods are given the caches' names. The last known stays while the ConfigMap can't be read. */
+  rewriteImages(): RewriteMode {
+    const data = this.admissionConfig.get(`${this.#namespace}/${ADMISSION_CONFIG_MAP}`)?.data;
+    return readConfig(data).config.rewriteImages;
   }
 
   get #all(): readonly Informer<KubeObject>[] {
-    const { trustRoots, sigstoreKeys, publicGoodRoot, publicSealKeys, resolutions } = this;
-    const { registries, rules, policies, secrets, deployments, endpointSlices, others, configurations } = this;
+    const { trustRoots, sigstoreKeys, publicGoodRoot, publicSealKeys, admissionConfig, resolutions } = this;
+    const { registries, rules, policies, secrets, deployments, endpointSlices } = this;
     // An informer takes callbacks, so it is invariant in its type; only what does not depend on that is used here.
     const typed = [
       registries,
@@ -110,12 +127,13 @@ export class World {
       sigstoreKeys,
       publicGoodRoot,
       publicSealKeys,
+      admissionConfig,
       resolutions,
       secrets,
       deployments,
       endpointSlices,
     ] as unknown as readonly Informer<KubeObject>[];
-    return [...typed, ...others, ...configurations];
+    return [...typed, ...this.others, ...this.configurations, this.rewriting];
   }
 
   /** Which collections are not known yet, for the readiness probe. */

@@ -1,3 +1,6 @@
+import { RegistryClients } from "../adapters/caches/clients.ts";
+import { CacheEntrances } from "../adapters/caches/entrances.ts";
+import { type RegistryPorts, throughCaches } from "../adapters/caches/lookups.ts";
 import { systemClock } from "../adapters/clock.ts";
 import { aborted } from "../adapters/deadline.ts";
 import { type Check, startStatusServer } from "../adapters/http/status.ts";
@@ -15,10 +18,11 @@ import { createLog, type Log } from "../adapters/telemetry/log.ts";
 import { createRegistry } from "../adapters/telemetry/metrics.ts";
 import { checkRepository } from "../adapters/trust/check.ts";
 import { VERSION } from "../adapters/version.ts";
+import { NO_NAMES } from "../core/cachenames/names.ts";
 import { messageOf } from "../core/errors.ts";
 import { needsEngine } from "../core/policy/evaluate.ts";
 import { createAdmission } from "./admission.ts";
-import { readWebhookConfig } from "./config.ts";
+import { readWebhookConfig, type WebhookConfig } from "./config.ts";
 import { Memory } from "./memory.ts";
 import { WebhookMetrics } from "./metrics.ts";
 import { TlsServer, tlsPair } from "./serve.ts";
@@ -36,6 +40,20 @@ async function warm(engine: ClosablePolicyEngine, log: Log): Promise<void> {
   }
 }
 
+/** The same ports by way of the caches that the rules of the moment name. */
+function cached(ports: RegistryPorts, clients: RegistryClients, world: World, config: WebhookConfig): RegistryPorts {
+  const { namespace, gatewayTokenFile, gatewayHosts } = config;
+  const entrances = new CacheEntrances({
+    namespace,
+    clients,
+    hosts: gatewayHosts,
+    registry: (name) => world.cacheRegistry(name),
+    secret: (name) => world.systemSecret(name),
+    ...(gatewayTokenFile !== undefined && { tokenFile: gatewayTokenFile }),
+  });
+  return throughCaches(ports, { names: () => world.current()?.names ?? NO_NAMES, entrances });
+}
+
 /** Runs one webhook replica until `signal` aborts, then drains. Rejects when it cannot start. */
 export async function run(env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<void> {
   const config = readWebhookConfig(env);
@@ -45,7 +63,8 @@ export async function run(env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<
   const kubeMetrics = new KubeMetrics(telemetry);
   const { namespace } = config;
   const client = connect(await loadAccess(env), { metrics: kubeMetrics });
-  const registry = createRegistryClient({ observe: metrics.observeRegistry });
+  const observe = metrics.observeRegistry;
+  const registry = new RegistryClients(createRegistryClient({ observe }), { observe });
   const memory = new Memory();
   const engine = createPolicyEngine({ path: config.policyEngine });
   const events = new EventRecorder({ client, controller: "entrepot.dev/webhook", instance: config.podName, log });
@@ -58,14 +77,17 @@ export async function run(env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<
   const onKeyring = (dropped: boolean) => memory.forgetSeals(dropped);
   const common = { client, namespace, log, clock: systemClock };
   const world: World = new World({ ...common, metrics: kubeMetrics, onKeyring, onChange });
-  const resolve = registry.resolve.bind(registry);
   const rekor = createLogLookup();
   const verifyCandidate = createCandidateVerifier({ clock: systemClock, rekor });
-  const endpoints = createAdmission({
-    ...common,
-    ...{ resolve, engine, memory, metrics, checkRepository, events },
+  const ports: RegistryPorts = {
+    resolve: registry.resolve.bind(registry),
     verify: createVerifier({ registry, verifyCandidate, engine }),
     configFiles: createConfigFiles(registry),
+  };
+  const endpoints = createAdmission({
+    ...common,
+    ...{ engine, memory, metrics, checkRepository, events },
+    ...cached(ports, registry, world, config),
     snapshot: () => world.current(),
     configMaps: (name) => world.configMap(name),
   });

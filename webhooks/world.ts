@@ -22,6 +22,7 @@ export const CERTIFICATE_SECRET = "webhook-certs";
 export const SEAL_SECRET = "entrepot-seal-keys";
 
 interface SecretObject extends KubeObject {
+  readonly type?: string;
   readonly data?: Readonly<Record<string, string>>;
 }
 
@@ -125,8 +126,13 @@ export class World {
 
   /** The raw data of one Secret of the system namespace. */
   secret(name: string): Readonly<Record<string, Uint8Array>> | undefined {
-    const data = this.#secrets.get(`${this.#options.namespace}/${name}`)?.data;
+    const data = this.systemSecret(name)?.data;
     return data && Object.fromEntries(Object.entries(data).map(([key, value]) => [key, Buffer.from(value, "base64")]));
+  }
+
+  /** One Secret of the system namespace as the API server gives it: values are base64. */
+  systemSecret(name: string): SecretObject | undefined {
+    return this.#secrets.get(`${this.#options.namespace}/${name}`);
   }
 
   /** A CacheRegistry by name. */

@@ -28,16 +28,30 @@ export interface Target {
 export class RegistryError extends DomainError<RegistryErrorCode> {
   /** With REGISTRY_THROTTLED: for how long the registry asked to be left alone, if it said so. */
   readonly retryAfterMs: number | undefined;
+  /** The registry is up, and is a cache that could not ask its upstream: that says nothing about what else it has. */
+  readonly upstreamSilent: boolean;
+  readonly #target: Target;
+  readonly #why: string;
 
   constructor(
     code: RegistryErrorCode,
     { registry, repository }: Target,
     why: string,
-    options: { cause?: unknown; retryAfterMs?: number } = {},
+    options: { cause?: unknown; retryAfterMs?: number; upstreamSilent?: boolean } = {},
   ) {
     super(code, `${registry}/${repository}: ${why}`, options);
     this.name = "RegistryError";
     this.retryAfterMs = options.retryAfterMs;
+    this.upstreamSilent = options.upstreamSilent === true;
+    this.#target = { registry, repository };
+    this.#why = why;
+  }
+
+  /** The same failure with `more` after its message. */
+  saying(more: string): RegistryError {
+    const { code, cause, retryAfterMs, upstreamSilent } = this;
+    const options = { cause, upstreamSilent, ...(retryAfterMs !== undefined && { retryAfterMs }) };
+    return new RegistryError(code, this.#target, `${this.#why}${more}`, options);
   }
 }
 
@@ -101,6 +115,8 @@ export function errorOf(
       "REGISTRY_UNREACHABLE",
       target,
       `the registry failed (HTTP ${status}${said}); try again, and look at the registry if it lasts`,
+      // RFC 9110 sections 15.6.3 and 15.6.5; what a balancer says of a registry that is down is no OCI error.
+      { upstreamSilent: error !== undefined && (status === 502 || status === 504) },
     );
   }
   return new RegistryError(

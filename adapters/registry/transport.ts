@@ -7,7 +7,7 @@ import { RegistryError, type Target } from "./errors.ts";
 import { failureOf } from "./failures.ts";
 
 /** What a request is for, as metrics name it. */
-export type Operation = "resolve" | "manifest" | "blob" | "referrers" | "tags" | "catalog" | "token";
+export type Operation = "base" | "resolve" | "manifest" | "blob" | "referrers" | "tags" | "catalog" | "token";
 
 /** How one HTTP request ended, as metrics name it: `challenge` is a 401, `refused` any other 4xx. */
 export type RequestOutcome =

@@ -87,10 +87,12 @@ export class Lookup {
       if (signal.aborted)
         return nothing(`${source.registry} gave no complete answer before the deadline; try again`, true);
       if (!isRegistryError(thrown)) throw thrown;
-      // Garbage under one name says nothing about the other; a registry that is down, throttles or refuses us is that for both.
+      // Garbage under one name says nothing about the other, nor does a cache whose upstream is down; a registry that is down itself,
+      // throttles or refuses us is that for both.
       return nothing(
         thrown.message,
-        !isRegistryError(thrown, "RESPONSE_MALFORMED", "RESPONSE_TOO_LARGE", "DIGEST_MISMATCH", "REGISTRY_REDIRECT"),
+        !thrown.upstreamSilent &&
+          !isRegistryError(thrown, "RESPONSE_MALFORMED", "RESPONSE_TOO_LARGE", "DIGEST_MISMATCH", "REGISTRY_REDIRECT"),
       );
     }
   }

@@ -3,12 +3,12 @@ import { normaliseHost } from "../image/reference.ts";
 
 /** The audience of ServiceAccount tokens where spec names none. */
 export const DEFAULT_AUDIENCE = "entrepot-cache";
-/** The audience of the operator's token for gateways: no other client's token has it. */
-export const OPERATOR_AUDIENCE = "entrepot-gateway";
+/** The audience of tokens that our own processes show to gateways: no other client's token has it. */
+export const OWN_AUDIENCE = "entrepot-gateway";
 
-/** The user name of the operator's ServiceAccount in the system namespace. */
-export function operatorUser(namespace: string): string {
-  return `system:serviceaccount:${namespace}:operator`;
+/** The user names of our own processes that pull: the operator fetches ahead, the webhook reads signatures. */
+export function ownUsers(namespace: string): ReadonlySet<string> {
+  return new Set(["operator", "webhook"].map((account) => `system:serviceaccount:${namespace}:${account}`));
 }
 
 /** What a CacheRegistry says of who may pull, as a gateway goes by it. */
@@ -28,8 +28,8 @@ export interface AccessPolicy {
     readonly namespaces?: ReadonlySet<string>;
   };
   readonly limits: { readonly requestsPerSecond?: number; readonly concurrentRequests?: number };
-  /** The user name of the operator, which fetches ahead for `spec.refresh` whatever `clients` says. */
-  readonly operator?: string;
+  /** The user names of our own processes, which may pull whatever `clients` says. */
+  readonly own?: ReadonlySet<string>;
 }
 
 /** The parts of a CacheRegistry that the policy is read from. */
@@ -42,7 +42,7 @@ export interface RegistryView {
 }
 
 /** Reads the policy of a CacheRegistry. Credentials make an upstream private whether or not their Secret exists. */
-export function accessPolicy({ metadata, spec }: RegistryView, operator?: string): AccessPolicy {
+export function accessPolicy({ metadata, spec }: RegistryView, own?: ReadonlySet<string>): AccessPolicy {
   const { anonymous, clients, limits } = spec.inCluster ?? {};
   const accounts = clients?.serviceAccounts;
   const withCredentials = (spec.upstreams ?? []).filter(({ credentials }) => credentials !== undefined);
@@ -59,7 +59,7 @@ export function accessPolicy({ metadata, spec }: RegistryView, operator?: string
       },
     }),
     limits: { ...limits },
-    ...(operator !== undefined && { operator }),
+    ...(own !== undefined && { own }),
   };
 }
 

@@ -1,6 +1,6 @@
 import { fieldsOf, parseJson, stringField } from "../json.ts";
 import { accountNotAllowed, type Refusal, tokenForAnother, tokenRefused } from "./access-errors.ts";
-import { type AccessPolicy, OPERATOR_AUDIENCE } from "./policy.ts";
+import { type AccessPolicy, OWN_AUDIENCE } from "./policy.ts";
 
 /** Claims of a token that nobody has checked: enough to refuse by, never to let in by. */
 export interface UncheckedClaims {
@@ -23,9 +23,9 @@ export function readClaims(token: string): UncheckedClaims | undefined {
   return { audiences, ...(typeof exp === "number" && Number.isFinite(exp) && { expires: exp }) };
 }
 
-/** The audience for which a token is to be checked: the operator's where it is made for that, else that of clients; undefined where no token is taken. */
+/** The audience for which a token is to be checked: that of our own processes where it is made for that, else that of clients; undefined where no token is taken. */
 export function audienceOf({ audiences }: UncheckedClaims, policy: AccessPolicy): string | undefined {
-  if (policy.operator !== undefined && audiences.includes(OPERATOR_AUDIENCE)) return OPERATOR_AUDIENCE;
+  if (policy.own !== undefined && audiences.includes(OWN_AUDIENCE)) return OWN_AUDIENCE;
   return policy.serviceAccounts?.audience;
 }
 
@@ -42,7 +42,7 @@ export type JudgedReview =
 /**
  * Judges the `status` of a TokenReview (authentication.k8s.io/v1) that asked for `audience`. It must be named in the answer: an API
  * server that does not know of audiences authenticates the token for itself alone. Let in are ServiceAccounts of the namespaces that
- * spec allows, and with its own audience the operator, and nobody else.
+ * spec allows, and with their own audience our own processes, and nobody else.
  */
 export function judgeReview(status: unknown, audience: string, policy: AccessPolicy): JudgedReview {
   const refused = (refusal: Refusal): JudgedReview => ({ kind: "refused", refusal });
@@ -52,8 +52,8 @@ export function judgeReview(status: unknown, audience: string, policy: AccessPol
   if (!Array.isArray(audiences) || !audiences.includes(audience)) return refused(tokenForAnother(policy));
   const username = stringField(fields["user"], "username") ?? "";
   const accounts = policy.serviceAccounts;
-  if (audience === OPERATOR_AUDIENCE)
-    return username === policy.operator ? { kind: "client", name: username } : refused(tokenRefused(policy));
+  if (audience === OWN_AUDIENCE)
+    return policy.own?.has(username) === true ? { kind: "client", name: username } : refused(tokenRefused(policy));
   const namespace = ACCOUNT.exec(username)?.[1];
   if (namespace === undefined || accounts === undefined) return refused(tokenRefused(policy));
   if (accounts.namespaces !== undefined && !accounts.namespaces.has(namespace))

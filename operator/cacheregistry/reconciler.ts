@@ -8,6 +8,7 @@ import {
   CACHE_REGISTRIES,
   type CacheRegistryObject,
   type CacheRuleObject,
+  CONDITION,
   REASON,
   type Reason,
 } from "../../crds/index.ts";
@@ -66,6 +67,12 @@ function referring(registry: CacheRegistryObject, rules: readonly CacheRuleObjec
     .filter((rule) => rule.spec.registryRef.name === registry.metadata.name)
     .map((rule) => rule.metadata.name)
     .sort();
+}
+
+/** The condition `Reachable` is another controller's. */
+function ownPart(registry: CacheRegistryObject): CacheRegistryObject {
+  const conditions = registry.status?.conditions?.filter(({ type }) => type !== CONDITION.Reachable);
+  return conditions === undefined ? registry : { ...registry, status: { ...registry.status, conditions } };
 }
 
 /** One pass over one registry. */
@@ -175,7 +182,7 @@ export function cacheRegistryReconciler(dependencies: CacheRegistryDependencies)
   return async (key, signal) => {
     const registry = dependencies.registries.get(key);
     if (registry === undefined) return {};
-    const pass = new Pass(registry, dependencies, signal);
+    const pass = new Pass(ownPart(registry), dependencies, signal);
     if (registry.metadata.deletionTimestamp !== undefined) return await pass.finish();
     await hold(dependencies.client, CACHE_REGISTRIES, registry, signal);
     return await pass.serve();

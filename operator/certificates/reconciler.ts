@@ -13,6 +13,7 @@ import {
 import { renewCertificates } from "../../core/certificates/renew.ts";
 import { WEBHOOK_SERVICE } from "../../core/webhookconfig/desired.ts";
 import { trusts } from "../../core/webhookconfig/drift.ts";
+import { REWRITING_NAME } from "../../core/webhookconfig/rewriting.ts";
 import type { Objects, SecretObject } from "../resources.ts";
 import type { Reconcile } from "../runtime/controller.ts";
 import { putSecret, secretFiles } from "../secrets.ts";
@@ -26,7 +27,7 @@ export interface CertificateDependencies {
   readonly secrets: Objects<SecretObject>;
   /** The live webhook configurations. */
   readonly configurations: () => readonly KubeObject[];
-  /** How many there should be. */
+  /** How many there should be, not counting that of rewriting, which may be off. */
   readonly configurationCount: number;
   readonly rule: CertificateRule;
   readonly clock: Clock;
@@ -55,9 +56,10 @@ export function certificateReconciler(dependencies: CertificateDependencies): Re
     const material = readMaterial(present);
     const live = dependencies.configurations();
     const authority = material.authority?.pem;
+    const required = live.filter(({ metadata }) => metadata.name !== REWRITING_NAME);
     const trusted =
       authority !== undefined &&
-      live.length === dependencies.configurationCount &&
+      required.length === dependencies.configurationCount &&
       live.every((configuration) => trusts(configuration, authority));
     const now = clock.now();
     const step = decideCertificates(material, names[0], trusted, now);

@@ -1,26 +1,14 @@
-import { createHash } from "node:crypto";
 import { LRUCache } from "lru-cache";
+import { keychainFor, type Place, wayOf } from "../../adapters/caches/place.ts";
+import { pullKeychain } from "../../adapters/caches/pullsecret.ts";
 import { createPuller, type Puller } from "../../adapters/registry/puller.ts";
 import type { Source } from "../../adapters/registry/requests.ts";
 import { DomainError } from "../../core/errors.ts";
 import { isPlainHttpHost } from "../../core/image/reference.ts";
-import type { Credentials, Keychain } from "../../core/policy/types.ts";
+import type { Credentials } from "../../core/policy/types.ts";
 import { durationMs } from "../../core/refresh/duration.ts";
-import { parsePullSecret } from "../../core/registry/docker-config.ts";
-import { createKeychain } from "../../core/registry/keychain.ts";
 import type { CacheRegistryObject } from "../../crds/index.ts";
 import type { Objects, SecretObject } from "../resources.ts";
-
-/** Where a registry answers, and as whom it is asked. */
-export interface Place {
-  readonly host: string;
-  readonly plainHTTP: boolean;
-  /** Certificates (PEM) to trust beside the system's. */
-  readonly ca?: string;
-  /** The name that the certificate must have, where it is another than `host`. */
-  readonly serverName?: string;
-  readonly keychain: Keychain;
-}
 
 /** A place with what asks it. */
 export interface Door {
@@ -43,7 +31,7 @@ export interface Doors {
   upstream(registry: CacheRegistryObject, host: string): Door | undefined;
 }
 
-export type RefreshErrorCode = "REFRESH_CREDENTIALS" | "REFRESH_UPSTREAM" | "REFRESH_FAILED";
+export type RefreshErrorCode = "REFRESH_UPSTREAM" | "REFRESH_FAILED";
 
 export interface DoorsOptions {
   readonly namespace: string;
@@ -74,12 +62,6 @@ const PLACES = 512;
 const STALL_MS = 30_000; // a cache that has to fetch first may be slow to begin
 const DISTRIBUTION_TTL_MS = 168 * 3_600_000; // CNCF distribution's default
 
-/** A keychain of one user, for whatever is asked; of nobody without. */
-export function keychainOf(credentials: Credentials | undefined): Keychain {
-  const all = credentials === undefined ? [] : [credentials];
-  return { forRepository: () => all };
-}
-
 /** How long the registry keeps what it fetched, in milliseconds: Infinity for ever, undefined when only the registry knows. */
 export function keptForMs({ spec }: CacheRegistryObject): number | undefined {
   if (spec.distribution !== undefined) return DISTRIBUTION_TTL_MS;
@@ -87,30 +69,6 @@ export function keptForMs({ spec }: CacheRegistryObject): number | undefined {
   const { ttl } = spec.inCluster;
   const ms = ttl === undefined ? DISTRIBUTION_TTL_MS : (durationMs(ttl) ?? DISTRIBUTION_TTL_MS);
   return ms === 0 ? Number.POSITIVE_INFINITY : ms;
-}
-
-function text(secret: SecretObject, key: string): string {
-  return Buffer.from(secret.data?.[key] ?? "", "base64").toString("utf8");
-}
-
-function pullKeychain(registry: CacheRegistryObject, { secrets, namespace }: DoorsOptions): Keychain {
-  const name = registry.spec.pullSecretRef?.name;
-  if (name === undefined) return keychainOf(undefined);
-  const problem = (why: string) =>
-    new DomainError<RefreshErrorCode>(
-      "REFRESH_CREDENTIALS",
-      `Secret "${name}" (spec.pullSecretRef of CacheRegistry "${registry.metadata.name}") in namespace ${namespace} ${why}`,
-    );
-  const secret = secrets.get(`${namespace}/${name}`);
-  if (secret === undefined) throw problem("does not exist; create it there");
-  if (secret.type === "kubernetes.io/basic-auth") {
-    const [username, password] = [text(secret, "username"), text(secret, "password")];
-    if (username === "" || password === "") throw problem("has an empty username or password; fill in both");
-    return keychainOf({ username, password });
-  }
-  const { entries, problem: unusable } = parsePullSecret(secret);
-  if (entries.length === 0) throw problem(`can't be used: ${unusable ?? "it has no entries"}`);
-  return createKeychain(entries);
 }
 
 /** Opens doors as they are needed; connections are kept for each way of connecting. */
@@ -126,7 +84,9 @@ export class RegistryDoors implements Doors {
     if (registry.spec.inCluster !== undefined)
       return { ...this.#open(await this.#options.gateway(registry, signal)), prefix: "", listsPulled: false };
     const [host = "", ...path] = this.#options.pullHost(registry).split("/");
-    const keychain = pullKeychain(registry, this.#options);
+    const { namespace, secrets } = this.#options;
+    const secret = (name: string) => secrets.get(`${namespace}/${name}`);
+    const keychain = pullKeychain(registry, host, { namespace, secret });
     const { azure, ecr, zot } = registry.spec;
     const listsPulled = azure !== undefined || ecr !== undefined || zot !== undefined;
     const door = this.#open({ host, plainHTTP: isPlainHttpHost(host), keychain });
@@ -138,14 +98,13 @@ export class RegistryDoors implements Doors {
     const resolved = this.#options.upstreamOf(registry, host);
     if (resolved.kind === "problem") throw new DomainError<RefreshErrorCode>("REFRESH_UPSTREAM", resolved.message);
     const { plainHTTP, caBundle, credentials } = resolved.upstream;
-    const keychain = keychainOf(credentials);
+    const keychain = keychainFor(host, credentials);
     return this.#open({ host, plainHTTP, keychain, ...(caBundle !== undefined && { ca: caBundle }) });
   }
 
-  #open({ host, plainHTTP, ca, serverName, keychain }: Place): Door {
-    const key = createHash("sha256")
-      .update(JSON.stringify([host, plainHTTP, ca ?? "", serverName ?? ""]))
-      .digest("base64");
+  #open(place: Place): Door {
+    const { host, plainHTTP, ca, serverName, keychain } = place;
+    const key = wayOf(place);
     const known = this.#pullers.get(key);
     const trust = { ...(ca !== undefined && { ca }), ...(serverName !== undefined && { serverName }) };
     const options = { attemptMs: STALL_MS, isPlainHttp: () => plainHTTP, ...trust };

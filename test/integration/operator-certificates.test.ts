@@ -8,6 +8,7 @@ import { DEFAULT_CERTIFICATE_RULE } from "../../core/certificates/decide.ts";
 import { ADMISSION_NAME, UPDATES_NAME } from "../../core/webhookconfig/desired.ts";
 import { matchConditions } from "../../core/webhookconfig/match.ts";
 import { READS_NOTHING } from "../../core/webhookconfig/reads.ts";
+import { REWRITING_NAME, type RewriteMode } from "../../core/webhookconfig/rewriting.ts";
 import { OPT_IN } from "../../core/webhookconfig/scope.ts";
 import { removeWebhooks } from "../../hack/local/product.ts";
 import { certificateReconciler } from "../../operator/certificates/reconciler.ts";
@@ -40,6 +41,7 @@ describe("Certificates and webhook configurations over the years, on a real API 
   let namespace: string;
   let secrets: SecretObject[] = [];
   let configurations: Configuration[] = [];
+  let rewriteImages: RewriteMode = "labelled";
 
   before(async function () {
     this.timeout(0);
@@ -78,6 +80,7 @@ describe("Certificates and webhook configurations over the years, on a real API 
       servicePort: 443,
       scope: OPT_IN,
       policies: { list: () => [] },
+      rewriteImages: () => rewriteImages,
       ...more,
     });
 
@@ -118,7 +121,7 @@ describe("Certificates and webhook configurations over the years, on a real API 
     expect(configurations).to.have.length(0);
     await turn(issue);
     await turn(publish);
-    expect(configurations).to.have.length(6);
+    expect(configurations).to.have.length(7);
     expect(isTrustedByAll()).to.equal(true);
     expect(await turn(issue))
       .to.have.property("requeueAfterMs")
@@ -183,6 +186,7 @@ describe("Certificates and webhook configurations over the years, on a real API 
         get: client.get.bind(client),
         create: (resource, object, options) => note("create", client.create(resource, object, options)),
         replace: (resource, object, options) => note("replace", client.replace(resource, object, options)),
+        delete: client.delete.bind(client),
       },
     })("singleton", signal);
     const updates = old.map((name) => name.replace(ADMISSION_NAME, UPDATES_NAME));
@@ -229,6 +233,24 @@ describe("Certificates and webhook configurations over the years, on a real API 
       expect(isTrustedByAll()).to.equal(true);
     }
     for (const bundle of bundles()) expect(authorities(bundle)).to.have.length(1);
+  });
+
+  it("do without the configuration of rewriting while rewriting is off, and make it with the authority of then", async () => {
+    const rewriting = () => configurations.find(({ metadata }) => metadata.name === REWRITING_NAME);
+    rewriteImages = "off";
+    await turn(publish);
+    expect(rewriting()).to.equal(undefined);
+    expect(configurations).to.have.length(6);
+
+    await clock.advance(21 * DAY); // the serving certificate is due: it waits for all that there should be, and for no more
+    const served = file("server-cert.pem");
+    await turn(issue);
+    expect(file("server-cert.pem")).to.not.equal(served);
+
+    rewriteImages = "all";
+    await turn(publish);
+    expect(rewriting()?.webhooks).to.have.length(1);
+    expect(isTrustedByAll()).to.equal(true);
   });
 
   it("lose no key when two processes write at once", async () => {

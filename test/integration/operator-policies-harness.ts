@@ -90,7 +90,7 @@ export class PolicyOperator {
     ]);
     this.#documents = documents;
     const others = { registries: IDLE, rules: IDLE, refresh: IDLE, certificates: IDLE, webhooks: IDLE, sealKeys: IDLE };
-    connectTriggers(world, { ...others, trustRoots: IDLE, publicGood: IDLE, ...queues });
+    connectTriggers(world, { ...others, trustRoots: IDLE, publicGood: IDLE, reachability: IDLE, ...queues });
   }
 
   async stop(): Promise<void> {

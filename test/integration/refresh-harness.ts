@@ -4,14 +4,16 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Registry } from "prom-client";
+import type { Place } from "../../adapters/caches/place.ts";
 import type { EventNote } from "../../adapters/kube/events.ts";
 import type { KubeClient } from "../../adapters/kube/types.ts";
 import { createLog } from "../../adapters/telemetry/log.ts";
 import type { CachedStatus } from "../../core/refresh/held.ts";
+import { ANONYMOUS } from "../../core/registry/keychain.ts";
 import type { CacheRegistryObject, CacheRuleObject, CacheRuleSpec } from "../../crds/index.ts";
 import { settingsFrom } from "../../hack/testcluster/settings.ts";
 import { ensureTool } from "../../hack/testcluster/tools.ts";
-import { keychainOf, type Place, RegistryDoors } from "../../operator/refresh/doors.ts";
+import { RegistryDoors } from "../../operator/refresh/doors.ts";
 import { RefreshMetrics } from "../../operator/refresh/metrics.ts";
 import { type RefreshDependencies, refreshReconciler } from "../../operator/refresh/reconciler.ts";
 import { FakeClock } from "../support/fake-clock.ts";
@@ -146,7 +148,7 @@ export class Stage {
     this.rule = rule;
     this.registry = registry;
     this.#options = rest;
-    const place: Place = { host: new URL(cache).host, plainHTTP: true, keychain: keychainOf(undefined) };
+    const place: Place = { host: new URL(cache).host, plainHTTP: true, keychain: ANONYMOUS };
     this.doors = new RegistryDoors({
       namespace: "cosign-system",
       secrets: { get: () => undefined },

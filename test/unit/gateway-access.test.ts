@@ -2,7 +2,7 @@ import { expect } from "chai";
 import fc from "fast-check";
 import { readAuthorization } from "../../core/gateway/authorization.ts";
 import { clientKey } from "../../core/gateway/client-address.ts";
-import { accessPolicy, asksFor, OPERATOR_AUDIENCE, operatorUser, pingAsks } from "../../core/gateway/policy.ts";
+import { accessPolicy, asksFor, OWN_AUDIENCE, ownUsers, pingAsks } from "../../core/gateway/policy.ts";
 import { audienceOf, judgeReview, objectionTo, readClaims } from "../../core/gateway/tokens.ts";
 
 const header = (username: string, password: string): string =>
@@ -93,20 +93,25 @@ describe("the API server's verdict on a token", () => {
   ] as const)
     it(`${what}: ${expected}`, () => expect(verdict(status)).to.equal(expected));
 
-  it("lets the operator in by its own audience alone, and nobody else by that", () => {
-    const operator = operatorUser("cosign-system");
-    const own = accessPolicy({ metadata: { name: "main" }, spec: { inCluster: {} } }, operator);
-    const review = (username: string, audience = OPERATOR_AUDIENCE) => ({
+  it("lets our own processes in by their own audience alone, and nobody else by that", () => {
+    const own = accessPolicy({ metadata: { name: "main" }, spec: { inCluster: {} } }, ownUsers("cosign-system"));
+    const review = (username: string, audience = OWN_AUDIENCE) => ({
       authenticated: true,
       audiences: [audience],
       user: { username },
     });
-    expect(verdict(review(operator), own, OPERATOR_AUDIENCE)).to.equal(operator);
-    expect(verdict(review("system:serviceaccount:team:operator"), own, OPERATOR_AUDIENCE)).to.equal("401 UNAUTHORIZED");
-    expect(verdict(review(operator, "entrepot-cache"), own, OPERATOR_AUDIENCE)).to.equal("401 UNAUTHORIZED");
-    expect(verdict(review(operator, "entrepot-cache"), own)).to.equal("401 UNAUTHORIZED");
-    expect(audienceOf({ audiences: [OPERATOR_AUDIENCE] }, own)).to.equal(OPERATOR_AUDIENCE);
-    expect(audienceOf({ audiences: [OPERATOR_AUDIENCE] }, policy)).to.equal("entrepot-cache");
+    for (const account of ["operator", "webhook"]) {
+      const user = `system:serviceaccount:cosign-system:${account}`;
+      expect(verdict(review(user), own, OWN_AUDIENCE)).to.equal(user);
+      const elsewhere = `system:serviceaccount:team:${account}`;
+      expect(verdict(review(elsewhere), own, OWN_AUDIENCE)).to.equal("401 UNAUTHORIZED");
+      expect(verdict(review(user, "entrepot-cache"), own, OWN_AUDIENCE)).to.equal("401 UNAUTHORIZED");
+      expect(verdict(review(user, "entrepot-cache"), own)).to.equal("401 UNAUTHORIZED");
+    }
+    const gateway = "system:serviceaccount:cosign-system:gateway";
+    expect(verdict(review(gateway), own, OWN_AUDIENCE)).to.equal("401 UNAUTHORIZED");
+    expect(audienceOf({ audiences: [OWN_AUDIENCE] }, own)).to.equal(OWN_AUDIENCE);
+    expect(audienceOf({ audiences: [OWN_AUDIENCE] }, policy)).to.equal("entrepot-cache");
     expect(audienceOf({ audiences: ["entrepot-cache"] }, own)).to.equal(undefined);
   });
 

@@ -1,0 +1,64 @@
+import type { LookupPlace } from "../../core/cachenames/lookups.ts";
+import { DomainError } from "../../core/errors.ts";
+import { type ImageReference, repositoryName } from "../../core/image/reference.ts";
+import type { Keychain } from "../../core/policy/types.ts";
+import { joinKeychains } from "../../core/registry/keychain.ts";
+import type { CacheRegistryObject } from "../../crds/index.ts";
+import type { RegistryClients } from "./clients.ts";
+import { type GatewayPlaceOptions, gatewayPlace } from "./gateway.ts";
+import type { CacheAccessErrorCode } from "./place.ts";
+import { pullKeychain } from "./pullsecret.ts";
+
+/** A repository as it is asked for, and as whom. */
+export interface Entrance {
+  readonly reference: ImageReference;
+  readonly keychain: Keychain;
+}
+
+export interface EntrancesOptions extends GatewayPlaceOptions {
+  /** A CacheRegistry by name. */
+  readonly registry: (name: string) => CacheRegistryObject | undefined;
+  /** Told how a gateway is connected to before it is asked. */
+  readonly clients: Pick<RegistryClients, "use">;
+}
+
+/**
+ * The ways into caches. A gateway is asked at its Service, since the host that nodes pull from it at may mean nothing in a Pod, and
+ * with this process's own token. Other products are asked at the host that nodes pull from, with the workload's credentials first and
+ * then with those of `spec.pullSecretRef`.
+ */
+export class CacheEntrances {
+  readonly #options: EntrancesOptions;
+
+  constructor(options: EntrancesOptions) {
+    this.#options = options;
+  }
+
+  /** Throws `DomainError<CacheAccessErrorCode>`. */
+  async enter(
+    { cache, reference }: Extract<LookupPlace, { readonly kind: "cache" }>,
+    workload: Keychain,
+  ): Promise<Entrance> {
+    const registry = this.#options.registry(cache.registry);
+    if (registry === undefined)
+      throw new DomainError<CacheAccessErrorCode>("CACHE_UNKNOWN", `CacheRegistry "${cache.registry}" does not exist`);
+    if (registry.spec.inCluster === undefined) {
+      const own = pullKeychain(registry, reference.registry, this.#options);
+      return { reference, keychain: joinKeychains(workload, own) };
+    }
+    const { keychain, ...connection } = await gatewayPlace(registry, this.#options);
+    this.#options.clients.use(connection);
+    return { reference: movedTo(connection.host, reference), keychain };
+  }
+}
+
+function movedTo(host: string, { repository, tag, digest }: ImageReference): ImageReference {
+  const moved = {
+    registry: host,
+    repository,
+    ...(tag !== undefined && { tag }),
+    ...(digest !== undefined && { digest }),
+  };
+  const suffix = `${tag === undefined ? "" : `:${tag}`}${digest === undefined ? "" : `@${digest}`}`;
+  return { ...moved, asWritten: `${repositoryName({ ...moved, asWritten: "" })}${suffix}` };
+}

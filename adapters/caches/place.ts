@@ -1,0 +1,38 @@
+import { createHash } from "node:crypto";
+import type { Credentials, Keychain } from "../../core/policy/types.ts";
+import type { PullSecret } from "../../core/registry/docker-config.ts";
+import { ANONYMOUS } from "../../core/registry/keychain.ts";
+
+/** How a registry is connected to. */
+export interface Connection {
+  readonly host: string;
+  readonly plainHTTP: boolean;
+  /** Certificates (PEM) to trust beside the system's. */
+  readonly ca?: string;
+  /** The name that the certificate must have, where it is another than `host`. */
+  readonly serverName?: string;
+}
+
+/** Where a registry answers, and as whom it is asked. */
+export interface Place extends Connection {
+  readonly keychain: Keychain;
+}
+
+/** A Secret of the system namespace by name. */
+export type SecretLookup = (name: string) => PullSecret | undefined;
+
+export type CacheAccessErrorCode = "CACHE_CREDENTIALS" | "CACHE_UNKNOWN";
+
+/** The same text for the same way of connecting, and another for any other. */
+export function wayOf({ host, plainHTTP, ca, serverName }: Connection): string {
+  return createHash("sha256")
+    .update(JSON.stringify([host, plainHTTP, ca ?? "", serverName ?? ""]))
+    .digest("base64");
+}
+
+/** A keychain of one user, for one host alone; of nobody without credentials. */
+export function keychainFor(host: string, credentials: Credentials | undefined): Keychain {
+  if (credentials === undefined) return ANONYMOUS;
+  const all = [credentials];
+  return { forRepository: (registry) => (registry === host ? all : []) };
+}
