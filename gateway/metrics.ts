@@ -55,7 +55,7 @@ export class GatewayMetrics {
     });
     this.problems = new Counter({
       name: "entrepot_gateway_problems_total",
-      help: "Exchanges that failed: backend unreachable, too slow, answering what no registry answers, or the client went away.",
+      help: "Exchanges that failed: backend or upstream unreachable, too slow, answering what no registry answers, or the client went away.",
       labelNames: ["problem"],
       registers,
     });

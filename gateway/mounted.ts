@@ -5,8 +5,9 @@ import type { TlsPair } from "../adapters/http/server.ts";
 import type { Log } from "../adapters/telemetry/log.ts";
 import { messageOf } from "../core/errors.ts";
 import { parseAccessDocument } from "../core/gatewayaccess/document.ts";
-import { ACCESS_FILE, TLS_CERT_FILE, TLS_KEY_FILE } from "../core/gatewayaccess/names.ts";
+import { ACCESS_FILE, TLS_CERT_FILE, TLS_KEY_FILE, UPSTREAMS_FILE } from "../core/gatewayaccess/names.ts";
 import type { AccessDocument } from "../core/gatewayaccess/types.ts";
+import { parseUpstreams, type Upstreams } from "../core/gatewayaccess/upstreams.ts";
 
 export interface MountedOptions {
   readonly directory: string;
@@ -39,6 +40,7 @@ export class MountedAccess {
   readonly #used = new Map<string, string>();
   readonly #problems = new Map<string, string>();
   #document: AccessDocument | undefined;
+  #upstreams: Upstreams | undefined;
 
   constructor(options: MountedOptions) {
     this.#options = options;
@@ -47,6 +49,11 @@ export class MountedAccess {
   /** The last good document; undefined before there was one. */
   get document(): AccessDocument | undefined {
     return this.#document;
+  }
+
+  /** What upstreams are asked with, as last known; undefined before there was a good file. */
+  get upstreams(): Upstreams | undefined {
+    return this.#upstreams;
   }
 
   /** Whether there was a certificate that can be used. */
@@ -59,10 +66,11 @@ export class MountedAccess {
     const { directory } = this.#options;
     await this.#attempt("mount", async () => {
       const data = await realpath(join(directory, "..data")).catch(() => directory);
-      const [access, cert, key] = await Promise.all(
-        [ACCESS_FILE, TLS_CERT_FILE, TLS_KEY_FILE].map(async (file) => await textOf(join(data, file))),
+      const [access, upstreams, cert, key] = await Promise.all(
+        [ACCESS_FILE, UPSTREAMS_FILE, TLS_CERT_FILE, TLS_KEY_FILE].map(async (file) => await textOf(join(data, file))),
       );
       if (access !== undefined) await this.#attempt(ACCESS_FILE, () => this.#useDocument(access));
+      if (upstreams !== undefined) await this.#attempt(UPSTREAMS_FILE, () => this.#useUpstreams(upstreams));
       if (cert !== undefined && key !== undefined)
         await this.#attempt(TLS_CERT_FILE, async () => await this.#useTls({ cert, key }));
     });
@@ -73,6 +81,13 @@ export class MountedAccess {
     this.#document = parseAccessDocument(text);
     this.#used.set(ACCESS_FILE, text);
     this.#options.log.info("clients loaded", { users: this.#document.users.length });
+  }
+
+  #useUpstreams(text: string): void {
+    if (this.#used.get(UPSTREAMS_FILE) === text) return;
+    this.#upstreams = parseUpstreams(text);
+    this.#used.set(UPSTREAMS_FILE, text);
+    this.#options.log.info("upstreams loaded", { upstreams: this.#upstreams.size });
   }
 
   async #useTls(pair: TlsPair): Promise<void> {

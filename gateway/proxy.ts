@@ -13,10 +13,13 @@ import { Meter, readText } from "./body.ts";
 import { sendError, sendJson } from "./respond.ts";
 import { Verified } from "./verified.ts";
 
+/** What the proxies answer. */
+export type ProxiedRequest = Exclude<RepositoryRequest, { kind: "referrers" }>;
+
 /** A declared request: what the client asks, and what the rules make of it. */
-export interface Exchange {
+export interface Exchange<R extends RepositoryRequest = ProxiedRequest> {
   readonly method: "GET" | "HEAD";
-  readonly request: RepositoryRequest;
+  readonly request: R;
   readonly headers: HeaderMap;
   readonly match: RouteMatch;
   /** Asked before content goes out that the backend marks as read with credentials: why this client may not have it, if so. */
@@ -34,7 +37,7 @@ export interface Outcome {
 export interface ProxyLimits {
   /** Bytes of a manifest. The specification asks registries for 4 MiB at least. */
   readonly manifestBytes: number;
-  /** Bytes of a tags list or a referrers index, which are held in memory. */
+  /** Bytes of a tags list, which is held in memory. */
   readonly pageBytes: number;
   /** From an answer's headers to its end, for everything but blobs, which take as long as they move at all. */
   readonly bodyMs: number;
@@ -86,7 +89,7 @@ export class BackendProxy {
   }
 
   async #ask({ method, request, headers, match }: Exchange, signal: AbortSignal): Promise<BackendAnswer> {
-    const paged = request.kind === "tags" || request.kind === "referrers";
+    const paged = request.kind === "tags";
     return await this.#options.backends.open({
       origin: this.#options.originOf(match.upstream.host),
       method: paged ? "GET" : method, // distribution has no HEAD for lists
@@ -103,7 +106,7 @@ export class BackendProxy {
       sendError(res, refusal.error, refusal.headers);
       return NOTHING;
     }
-    const verdict = judgeAnswer(answer.status, answer.headers, wanted(exchange), scope(exchange));
+    const verdict = judgeAnswer(answer.status, answer.headers, wanted(exchange), errorScope(exchange));
     if (verdict.kind === "error") {
       discard(answer);
       const retryAfter = headerOf(answer.headers, "retry-after");
@@ -117,8 +120,9 @@ export class BackendProxy {
       res.writeHead(answer.status, answer.status === 304 ? headers : { ...headers, "content-length": "0" }).end();
       return NOTHING;
     }
-    const paged = exchange.request.kind === "tags" || exchange.request.kind === "referrers";
-    return paged ? await this.#sendPage(exchange, answer, res) : await this.#stream(exchange, answer, res);
+    return exchange.request.kind === "tags"
+      ? await this.#sendPage(exchange, answer, res)
+      : await this.#stream(exchange, answer, res);
   }
 
   async #stream(exchange: Exchange, answer: BackendAnswer, res: ServerResponse): Promise<Outcome> {
@@ -151,19 +155,14 @@ export class BackendProxy {
     const text = await readText(answer.body, this.#limits.pageBytes).finally(() => clearTimeout(stop));
     const { repository } = exchange.request;
     const { request } = exchange;
-    const page = request.kind === "tags" ? renameTagsList(text, repository, lastOf(request)) : text;
+    const page = request.kind === "tags" ? renameTagsList(text, repository, lastOf(request)) : undefined;
     const link = headerOf(answer.headers, "link");
     const sent = { ...exchange.request, repository: exchange.match.upstream.repository };
     const next = link === undefined ? undefined : rewriteNextLink(link, sent, repository);
     if (page === undefined || (link !== undefined && next === undefined)) {
       throw new BackendError("BACKEND_MALFORMED", "its backend does not answer as a registry does");
     }
-    const { "content-type": type, "oci-filters-applied": filters } = responseHeaders(answer.headers);
-    sendJson(res, 200, page, {
-      ...(exchange.request.kind === "referrers" && type !== undefined && { "content-type": type }),
-      ...(filters !== undefined && { "oci-filters-applied": filters }),
-      ...(next !== undefined && { link: next }),
-    });
+    sendJson(res, 200, page, next === undefined ? {} : { link: next });
     return { bytes: exchange.method === "HEAD" ? 0 : Buffer.byteLength(page) };
   }
 
@@ -192,7 +191,8 @@ function verification({ request }: Exchange, { status, headers }: BackendAnswer)
   return [new Verified(digest, Number(headerOf(headers, "content-length") ?? 0))];
 }
 
-function scope({ match }: Exchange): ErrorScope {
+/** What an exchange is about, for messages. */
+export function errorScope({ match }: { readonly match: RouteMatch }): ErrorScope {
   const { rule, upstreamProblem } = match.route;
   const source = `${match.upstream.host}/${match.upstream.repository}`;
   return { rule, source, ...(upstreamProblem !== undefined && { upstreamProblem }) };
@@ -200,5 +200,5 @@ function scope({ match }: Exchange): ErrorScope {
 
 function asOciError(error: BackendError, exchange: Exchange): OciError {
   const make = error.code === "BACKEND_TIMEOUT" ? backendTimedOut : backendFailed;
-  return make(error.message, wanted(exchange), scope(exchange));
+  return make(error.message, wanted(exchange), errorScope(exchange));
 }

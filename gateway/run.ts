@@ -9,7 +9,7 @@ import { createLog, type Log } from "../adapters/telemetry/log.ts";
 import { createRegistry } from "../adapters/telemetry/metrics.ts";
 import { VERSION } from "../adapters/version.ts";
 import { backendUrl } from "../core/cacheregistry/names.ts";
-import { type AccessPolicy, operatorUser } from "../core/gateway/policy.ts";
+import { type AccessPolicy, ownUsers } from "../core/gateway/policy.ts";
 import { CACHE_REGISTRIES, CACHE_RULES, type CacheRegistryObject, type CacheRuleObject } from "../crds/index.ts";
 import { Access } from "./access.ts";
 import { accessPage } from "./access-page.ts";
@@ -22,6 +22,8 @@ import { GatewayMetrics } from "./metrics.ts";
 import { MountedAccess } from "./mounted.ts";
 import { BackendProbe } from "./probe.ts";
 import { BackendProxy } from "./proxy.ts";
+import { ReferrersLists } from "./referrers.ts";
+import { UpstreamReferrers } from "./referrers-upstream.ts";
 import { RegistryPolicy } from "./registry-policy.ts";
 import { Rules } from "./rules.ts";
 import { rulesPage } from "./rules-page.ts";
@@ -44,7 +46,7 @@ export async function run(env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<
   const scope = { fieldSelector: `metadata.name=${config.registry}` };
   const registries = new Informer<CacheRegistryObject>({ ...told, resource: CACHE_REGISTRIES, scope });
   const rules = new Rules({ source: ruleObjects, registry: config.registry, metrics, log });
-  const policy = new RegistryPolicy(registries, config.registry, operatorUser(config.namespace));
+  const policy = new RegistryPolicy(registries, config.registry, ownUsers(config.namespace));
   const end = new AbortController();
   const informing = [ruleObjects.run(end.signal), registries.run(end.signal)];
 
@@ -55,9 +57,14 @@ export async function run(env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<
   const proxy = new BackendProxy({ backends, originOf });
   const mounted = mountedAccess(config, log, async (pair) => await listener.useTls(pair));
   const access = makeAccess(config.registry, client, () => policy.current, mounted, log);
+  const upstream = new UpstreamReferrers({
+    upstreams: () => mounted?.upstreams,
+    needsCredentials: (host) => policy.current?.privateHosts.has(host) === true,
+  });
+  const referrers = new ReferrersLists({ backends, originOf, upstream, clock: systemClock });
   const limits = new ClientLimits(systemClock);
   const catalogs = new BackendCatalogs(backends);
-  const served = { registry: config.registry, routes: () => rules.table, proxy, catalogs, originOf };
+  const served = { registry: config.registry, routes: () => rules.table, proxy, referrers, catalogs, originOf };
   const options = { ...served, access, limits, metrics, log };
   const listener = new Listener({ port: config.registryPort, handler: createGateway(options), log });
 
@@ -81,7 +88,7 @@ export async function run(env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<
   log.info("gateway draining", { drainMs: config.drainMs, graceMs: config.graceMs });
   await listener.drain(config.drainMs, config.graceMs);
   end.abort();
-  await Promise.all([...informing, polling, backends.close(), client.close(), status.close()]);
+  await Promise.all([...informing, polling, backends.close(), upstream.close(), client.close(), status.close()]);
   log.info("gateway ended");
 }
 

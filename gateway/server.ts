@@ -10,6 +10,7 @@ import { type BackendCatalogs, serveCatalog } from "./catalog.ts";
 import type { ClientLimits } from "./limits.ts";
 import { type GatewayMetrics, NO_RULE, type RequestKind } from "./metrics.ts";
 import type { BackendProxy, Outcome } from "./proxy.ts";
+import type { ReferrersLists } from "./referrers.ts";
 import { sendError, sendJson } from "./respond.ts";
 
 export interface GatewayOptions {
@@ -18,6 +19,7 @@ export interface GatewayOptions {
   /** The table of this moment; undefined before the rules are known. */
   readonly routes: () => RouteTable | undefined;
   readonly proxy: BackendProxy;
+  readonly referrers: ReferrersLists;
   readonly catalogs: BackendCatalogs;
   /** The origin (scheme, host, port) of the proxy of an upstream host. */
   readonly originOf: (upstreamHost: string) => string;
@@ -96,7 +98,7 @@ async function serveList(
 }
 
 async function serveRepository(
-  { registry, routes, proxy, access }: GatewayOptions,
+  { registry, routes, proxy, referrers, access }: GatewayOptions,
   request: RepositoryRequest,
   req: IncomingMessage,
   res: ServerResponse,
@@ -116,7 +118,11 @@ async function serveRepository(
     const marked = admission.user === undefined ? await access.marked(authorization) : admission;
     return marked.kind === "refused" ? marked.refusal : undefined;
   };
-  const outcome = await proxy.serve({ method, request, headers: req.headers, match, admitMarked }, res);
+  const exchange = { method, headers: req.headers, match, admitMarked } as const;
+  const outcome =
+    request.kind === "referrers"
+      ? await referrers.serve({ ...exchange, request }, res)
+      : await proxy.serve({ ...exchange, request }, res);
   return { rule, kind: request.kind, ...(admission.user !== undefined && { user: admission.user }), ...outcome };
 }
 

@@ -3,7 +3,6 @@ import {
   type ErrorScope,
   notFound,
   type OciError,
-  referrersUnsupported,
   upstreamDenied,
   upstreamThrottles,
   type Wanted,
@@ -17,8 +16,6 @@ export type AnswerVerdict =
   | { readonly kind: "headers" }
   | { readonly kind: "error"; readonly error: OciError };
 
-const INDEX_TYPE = "application/vnd.oci.image.index.v1+json";
-
 function fail(error: OciError): AnswerVerdict {
   return { kind: "error", error };
 }
@@ -28,11 +25,6 @@ function foreign(wanted: Wanted, headers: HeaderMap): string | undefined {
   const encoding = headerOf(headers, "content-encoding");
   if (encoding !== undefined && encoding !== "identity") return "its backend encodes the content";
   if (wanted.kind === "tags") return undefined;
-  if (wanted.kind === "referrers") {
-    return headerOf(headers, "content-type")?.startsWith(INDEX_TYPE) === true
-      ? undefined
-      : "its backend does not answer as a registry does";
-  }
   // Every registry names the digest of what it sends; a login page or an error page with status 200 does not.
   const digest = headerOf(headers, "docker-content-digest");
   if (digest === undefined || !isContentDigest(digest))
@@ -54,7 +46,6 @@ export function judgeAnswer(status: number, headers: HeaderMap, wanted: Wanted, 
     return why === undefined ? { kind: "content" } : fail(backendFailed(why, wanted, scope));
   }
   if (status === 304 || status === 416) return { kind: "headers" };
-  if (status === 404 && wanted.kind === "referrers") return fail(referrersUnsupported(wanted.reference ?? ""));
   if (status === 404) return fail(notFound(wanted, scope));
   if (status === 401 || status === 403) return fail(upstreamDenied(wanted, scope));
   if (status === 429) return fail(upstreamThrottles(scope));

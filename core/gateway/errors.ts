@@ -86,18 +86,6 @@ export function notFound(wanted: Wanted, scope: ErrorScope): OciError {
   };
 }
 
-/**
- * The referrers API is not offered. 404 is how the specification says so ("Unavailable Referrers API"), and the code must not be
- * NAME_UNKNOWN: clients (oras) then take the repository for missing and do not look at the fallback tag.
- */
-export function referrersUnsupported(digest: string): OciError {
-  return {
-    status: 404,
-    code: "UNSUPPORTED",
-    message: `the cache does not offer the referrers API; pull the referrers tag ${digest.replace(":", "-")} instead`,
-  };
-}
-
 /** The upstream refuses the cache. Docker Hub and others answer so for repositories that do not exist, too. */
 export function upstreamDenied(wanted: Wanted, scope: ErrorScope): OciError {
   return {

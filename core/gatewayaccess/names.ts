@@ -3,6 +3,7 @@ import type { GatewaySpec } from "./types.ts";
 
 /** The files of the Secret that is mounted into the gateway. */
 export const ACCESS_FILE = "access.json";
+export const UPSTREAMS_FILE = "upstreams.json";
 export const TLS_CERT_FILE = "tls.crt";
 export const TLS_KEY_FILE = "tls.key";
 /** Where it is mounted. */
@@ -22,7 +23,7 @@ export function accessSources(registry: string, spec: Pick<GatewaySpec, "clients
   return [...given.map(({ name }) => name), accessSecretName(registry), authoritySecretName(registry)];
 }
 
-/** The Secret that the gateway reads: users' hashes and the serving certificate. */
+/** The Secret that the gateway reads: users' hashes, what it asks upstreams with, and the serving certificate. */
 export function accessSecretName(registry: string): string {
   return `${gatewayName(registry)}-access`;
 }

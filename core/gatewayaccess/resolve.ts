@@ -1,16 +1,26 @@
 import type { SecretContent } from "../cacheregistry/credentials.ts";
 import type { RegistryIdentity } from "../cacheregistry/types.ts";
 import { formatAccessDocument } from "./document.ts";
-import { ACCESS_FILE, accessSecretName, authoritySecretName, TLS_CERT_FILE, TLS_KEY_FILE } from "./names.ts";
+import {
+  ACCESS_FILE,
+  accessSecretName,
+  authoritySecretName,
+  TLS_CERT_FILE,
+  TLS_KEY_FILE,
+  UPSTREAMS_FILE,
+} from "./names.ts";
 import type { PasswordHashes } from "./passwords.ts";
 import { authorityFiles, gatewayServerNames, givenPair, ownCertificates, type ServingPair } from "./tls.ts";
 import type { AccessProblem, GatewaySpec } from "./types.ts";
+import { directUpstreams, formatUpstreams, type UpstreamSpec } from "./upstreams.ts";
 import { readUsers, type SecretLookup } from "./users.ts";
 
 /** Everything that the gateway's access is decided from. */
 export interface AccessInput {
   readonly registry: RegistryIdentity;
   readonly spec: GatewaySpec;
+  /** `spec.upstreams`. */
+  readonly upstreams?: readonly UpstreamSpec[];
   /** The system namespace. */
   readonly namespace: string;
   /** Secrets of that namespace, those of `accessSecretName` and `authoritySecretName` among them. */
@@ -39,7 +49,7 @@ type Tls = Pick<GatewayAccess, "authority" | "renewAt"> & {
 };
 
 /**
- * Who is let in by which password (as hashes), and the certificate to serve with. Deterministic but for new keys: at rest equal input
+ * Who is let in by which password (as hashes), what upstreams are asked with, and the certificate to serve with. Deterministic but for new keys: at rest equal input
  * gives equal output, so nothing is written. Users whose Secret is missing or unusable are let in no more; a serving certificate whose
  * Secret is unusable stays what it was, so that a broken renewal does not end the pulls.
  */
@@ -50,6 +60,7 @@ export async function accessDocument(input: AccessInput): Promise<GatewayAccess>
   return {
     files: {
       [ACCESS_FILE]: formatAccessDocument({ users }),
+      [UPSTREAMS_FILE]: formatUpstreams(directUpstreams(input.upstreams ?? [], secret)),
       ...(pair && { [TLS_CERT_FILE]: pair.certificate, [TLS_KEY_FILE]: pair.key }),
     },
     tls: spec.tls !== undefined,

@@ -19,7 +19,8 @@ export type ToolName =
   | "vault"
   | "helm"
   | "kyverno"
-  | "crane";
+  | "crane"
+  | "referrers";
 
 interface Recipe {
   readonly folder: string;
@@ -107,6 +108,13 @@ const RECIPES: Readonly<Record<ToolName, Recipe>> = {
     target: "github.com/google/go-containerregistry/cmd/crane",
     cgo: false,
     ldflags: (version) => `-X github.com/google/go-containerregistry/cmd/crane/cmd.Version=${version}`,
+  },
+  referrers: {
+    folder: "referrers",
+    versioned: "github.com/google/go-containerregistry",
+    target: ".",
+    cgo: false,
+    ldflags: () => "",
   },
   pause: { folder: "pause", target: ".", cgo: false, ldflags: () => "" },
 };

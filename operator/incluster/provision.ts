@@ -48,7 +48,9 @@ async function accessOf(
   const { namespace } = installation;
   const { inCluster = { pullHost: "" } } = spec;
   const secret = (name: string) => secrets.get(`${namespace}/${name}`);
-  return await accessDocument({ registry: metadata, spec: inCluster, namespace, secret, hashes, now: clock.now() });
+  const { upstreams = [] } = spec;
+  const now = clock.now();
+  return await accessDocument({ registry: metadata, spec: inCluster, upstreams, namespace, secret, hashes, now });
 }
 
 /**

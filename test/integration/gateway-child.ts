@@ -5,6 +5,7 @@ import { startServer } from "../../adapters/http/server.ts";
 import { startStatusServer } from "../../adapters/http/status.ts";
 import { createLog } from "../../adapters/telemetry/log.ts";
 import { createRegistry } from "../../adapters/telemetry/metrics.ts";
+import type { Upstream } from "../../core/cacheregistry/types.ts";
 import type { CacheRuleView } from "../../core/cacherule/servable.ts";
 import { accessPolicy, type RegistryView } from "../../core/gateway/policy.ts";
 import { Access } from "../../gateway/access.ts";
@@ -14,6 +15,8 @@ import { ClientLimits } from "../../gateway/limits.ts";
 import { GatewayMetrics } from "../../gateway/metrics.ts";
 import { BackendProbe } from "../../gateway/probe.ts";
 import { BackendProxy, PROXY_LIMITS, type ProxyLimits } from "../../gateway/proxy.ts";
+import { REFERRERS_TIMES, ReferrersLists, type ReferrersTimes } from "../../gateway/referrers.ts";
+import { UpstreamReferrers } from "../../gateway/referrers-upstream.ts";
 import { type RuleSource, Rules } from "../../gateway/rules.ts";
 import { rulesPage } from "../../gateway/rules-page.ts";
 import { createGateway } from "../../gateway/server.ts";
@@ -26,6 +29,11 @@ export interface ChildOptions {
   readonly spec?: RegistryView["spec"];
   readonly backendLimits?: Partial<BackendLimits>;
   readonly proxyLimits?: Partial<ProxyLimits>;
+  /** What upstreams are asked with for referrers. Those that it does not have are asked anonymously. */
+  readonly upstreams?: readonly Upstream[];
+  readonly referrersTimes?: Partial<ReferrersTimes>;
+  /** How long an upstream may take for a list of referrers. */
+  readonly upstreamMs?: number;
 }
 
 class SentRules implements RuleSource {
@@ -61,6 +69,13 @@ const backends = new Backends({ ...BACKEND_LIMITS, ...options.backendLimits });
 const probe = new BackendProbe(backends);
 const proxy = new BackendProxy({ backends, originOf, limits: { ...PROXY_LIMITS, ...options.proxyLimits } });
 const policy = accessPolicy({ metadata: { name: registry }, spec: options.spec ?? {} });
+const upstream = new UpstreamReferrers({
+  upstreams: () => new Map((options.upstreams ?? []).map((one) => [one.host, one])),
+  needsCredentials: (host) => policy.privateHosts.has(host),
+  ...(options.upstreamMs !== undefined && { totalMs: options.upstreamMs }),
+});
+const times = { ...REFERRERS_TIMES, ...options.referrersTimes };
+const referrers = new ReferrersLists({ backends, originOf, upstream, clock: systemClock, times });
 const access = new Access({
   registry,
   policy: () => policy,
@@ -77,6 +92,7 @@ const server = await startServer({
     registry,
     routes: () => rules.table,
     proxy,
+    referrers,
     catalogs,
     originOf,
     access,

@@ -15,16 +15,17 @@ describe("The conformance suite of the OCI distribution specification against th
       return this.skip();
     }
     suite = found;
-    const upstream = await Distribution.start(cleanup, { auth: true });
+    const upstream = await Distribution.start(cleanup);
     const cache = await Distribution.start(cleanup, { upstream });
     const image = await upstream.pushImage("acme/app", "v1", Buffer.from("layer"));
     for (const tag of ["test0", "test1", "test2", "test3"])
       await upstream.pushImage("acme/app", tag, Buffer.from("layer"));
+    const host = new URL(upstream.origin).host;
     const gateway = await GatewayProcess.start(cleanup, {
       registry: "main",
-      origins: { "registry.local:5000": cache.origin },
+      origins: { [host]: cache.origin },
     });
-    await gateway.setRules([acceptedRule("app", "registry.local:5000/acme/app", "demo-app")]);
+    await gateway.setRules([acceptedRule("app", `${host}/acme/app`, "demo-app")]);
     env = {
       OCI_ROOT_URL: gateway.origin,
       OCI_NAMESPACE: "demo-app",
@@ -46,14 +47,16 @@ describe("The conformance suite of the OCI distribution specification against th
     expect(specs.filter(({ name }) => name.startsWith("Pull Error codes"))).to.have.length(1);
   });
 
-  it("passes those of Content Discovery that list tags, and none that wants the referrers API", async () => {
+  it("passes those of Content Discovery that ask for what is there; three want what the suite itself would push", async () => {
     const specs = await runOciConformance(suite, { ...env, OCI_TEST_CONTENT_DISCOVERY: "1" });
     const about = "Content Discovery Test content discovery endpoints ";
     expect(specs.filter(({ name }) => name.startsWith(`${about}(listing tags)`))).to.have.length(3);
-    const referrers = specs.filter(({ name }) => name.startsWith(`${about}(listing references)`));
-    expect(referrers).to.have.length(4);
-    expect(failed(specs), "CNCF distribution has no referrers API: 404, and clients use the tag").to.deep.equal(
-      referrers.map(({ name }) => name),
+    expect(specs.filter(({ name }) => name.startsWith(`${about}(listing references)`))).to.have.length(4);
+    // Their referrers are made by the suite's set-up, at random, and nothing is pushed to a cache.
+    expect(failed(specs)).to.deep.equal(
+      ["existing blob", "existing blob with filter", "missing manifest"].map(
+        (what) => `${about}(listing references) GET request to ${what} should yield 200`,
+      ),
     );
   });
 

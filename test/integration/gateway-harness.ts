@@ -54,7 +54,11 @@ export class Distribution {
 
   static async start(
     cleanup: Cleanup,
-    options: { auth?: boolean; upstream?: Distribution; headers?: Readonly<Record<string, readonly string[]>> } = {},
+    options: {
+      auth?: boolean;
+      upstream?: { readonly origin: string };
+      headers?: Readonly<Record<string, readonly string[]>>;
+    } = {},
   ): Promise<Distribution> {
     const binary = await ensureTool(settingsFrom(process.env), "registry");
     const dir = mkdtempSync(join(tmpdir(), "entrepot-gateway-"));

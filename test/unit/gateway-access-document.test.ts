@@ -181,6 +181,7 @@ describe("the objects of a gateway", () => {
     expect(pod.containers[0].env).to.deep.include({ name: "REGISTRY_TLS", value: "true" });
     expect(Object.keys(find(objects, "Secret", accessSecretName("main")).data)).to.have.members([
       "access.json",
+      "upstreams.json",
       "tls.crt",
       "tls.key",
     ]);

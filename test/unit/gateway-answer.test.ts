@@ -32,12 +32,6 @@ describe("the backend's answer", () => {
     ["an unknown manifest", [404, {}, byTag, scope], "404 MANIFEST_UNKNOWN"],
     ["an unknown blob", [404, {}, blob, scope], "404 BLOB_UNKNOWN"],
     ["no tags", [404, {}, { kind: "tags" }, scope], "404 NAME_UNKNOWN"],
-    ["no referrers API", [404, {}, { kind: "referrers", reference: DIGEST }, scope], "404 UNSUPPORTED"],
-    [
-      "a page in place of referrers",
-      [200, { "content-type": "text/html" }, { kind: "referrers", reference: DIGEST }, scope],
-      "502 UNKNOWN",
-    ],
     ["unauthorised", [401, {}, byTag, scope], "403 DENIED"],
     ["forbidden", [403, {}, byTag, scope], "403 DENIED"],
     ["too many requests", [429, {}, byTag, scope], "429 TOOMANYREQUESTS"],
