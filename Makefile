@@ -69,6 +69,10 @@ bench: deps ## Admission timed beside other verifiers on one API server (docs/be
 bench-cpu: deps ## CPU of an admission inside one process, apart from the API server and the network
 	node bench/inprocess.ts
 
+.PHONY: bench-names
+bench-names: deps ## Choosing the names of an image among 1, 100 and 10,000 CacheRules
+	node --expose-gc bench/names.ts
+
 ##@ Build and run
 
 .PHONY: cluster-up

@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { WORKLOAD_KINDS, type WorkloadKind } from "../core/admission/workload.ts";
 import { CLUSTER_OPTIONS, type ClusterFlags, clusterOf } from "./cluster-flags.ts";
+import { parseRender, type RenderCommand } from "./render-arguments.ts";
 import { parseRules, type RulesCommand } from "./rules-arguments.ts";
 
 export type OutputFormat = "text" | "yaml" | "json";
@@ -17,7 +18,8 @@ export type Command =
     }
   | { readonly kind: "verify"; readonly file: string; readonly jwks: string; readonly output: OutputFormat }
   | { readonly kind: "flush"; readonly cluster: ClusterFlags }
-  | RulesCommand;
+  | RulesCommand
+  | RenderCommand;
 
 export const USAGE = `Usage:
   kubectl entrepot cache show KIND/NAME [-n NAMESPACE] [-o yaml|json]
@@ -29,11 +31,18 @@ export const USAGE = `Usage:
   kubectl entrepot rules [NAME] [--registry REGISTRY] [--not-ready] [--all] [-o wide|json]
       How the CacheRules are: a summary for each registry, then those that are not ready and what to do about them, then others.
       With NAME, everything about that rule.
+  kubectl entrepot render containerd [--registry REGISTRY] [--output-dir DIR]
+      The rules as hosts.toml files, so that nodes pull the upstream's names from the cache.
+  kubectl entrepot render helm-values [--registry REGISTRY] [--image REF]... [--images FILE|-]
+      The names in the cache as values for charts: of the rules, or of the images given, one a line in FILE.
+  kubectl entrepot render kyverno [--registry REGISTRY]
+      The rules as a Kyverno policy that renames images of Pods.
 
   --kubeconfig FILE, --context NAME       as kubectl's
   --system-namespace NAMESPACE            where Entrepot runs (else the environment's SYSTEM_NAMESPACE, else cosign-system)
 
-Exit status: 0 done (verify: every seal holds; rules --not-ready: no rule is), 1 not, 2 not understood.`;
+Exit status: 0 done (verify: every seal holds; rules --not-ready: no rule is; render with
+images: each has a name in a cache), 1 not, 2 not understood.`;
 
 const SHORT: Readonly<Record<string, string>> = {
   po: "pods",
@@ -104,6 +113,7 @@ export function parseCommand(args: readonly string[]): Command {
   const [area, verb, ...rest] = args;
   if (area === undefined || args.includes("--help") || args.includes("-h") || area === "help") return { kind: "help" };
   if (area === "rules") return parseRules(args.slice(1));
+  if (area === "render") return parseRender(args.slice(1));
   if (area !== "cache") throw new Error(`there is no command "${area}"`);
   switch (verb) {
     case "show":

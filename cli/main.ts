@@ -8,6 +8,7 @@ import { render } from "./cache-text.ts";
 import { readText, verifyCache } from "./cache-verify.ts";
 import { type UserCluster, userCluster } from "./cluster.ts";
 import { readCliConfig } from "./config.ts";
+import { answerRender } from "./render.ts";
 import { answerRules } from "./rules.ts";
 
 type ClusterCommand = Extract<Command, { readonly kind: "show" | "flush" }>;
@@ -46,6 +47,17 @@ async function run(command: Command): Promise<number> {
           now: systemClock.now(),
           width: process.stdout.isTTY ? process.stdout.columns : undefined,
         });
+        console.log(text);
+        return holds ? 0 : 1;
+      } finally {
+        await client.close();
+      }
+    }
+    case "render": {
+      const { client, systemNamespace } = await userCluster(command.cluster, readCliConfig());
+      try {
+        const read = (file: string) => readText(file, process.stdin);
+        const { text, holds } = await answerRender(client, command, { systemNamespace, read });
         console.log(text);
         return holds ? 0 : 1;
       } finally {

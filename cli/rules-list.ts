@@ -55,7 +55,7 @@ function byUrgency(a: RuleRow, b: RuleRow): number {
 }
 
 /** Every object of a collection, page by page; from the start, once, when the pages no longer belong together. */
-async function eachOf<T extends KubeObject, U>(
+export async function eachOf<T extends KubeObject, U>(
   client: Reader,
   resource: Parameters<Reader["pages"]>[0],
   scope: { readonly fieldSelector?: string },

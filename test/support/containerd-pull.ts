@@ -48,9 +48,13 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"
     return pull;
   }
 
-  /** Fetches an image for every platform; gives the digests of all that containerd then has. It keeps nothing whose digest is wrong. */
-  async fetch(reference: string): Promise<readonly string[]> {
-    await this.#run("content", "fetch", "--plain-http", "--all-platforms", reference);
+  /**
+   * Fetches an image for every platform; gives the digests of all that containerd then has. It keeps nothing whose digest is wrong.
+   * `hostsDir` is a folder of hosts.toml files (`certs.d`) that says where it asks.
+   */
+  async fetch(reference: string, hostsDir?: string): Promise<readonly string[]> {
+    const hosts = hostsDir === undefined ? [] : ["--hosts-dir", hostsDir];
+    await this.#run("content", "fetch", "--plain-http", "--all-platforms", ...hosts, reference);
     const digests = await this.#run("content", "ls", "-q");
     return digests.split("\n").filter((digest) => digest !== "");
   }
