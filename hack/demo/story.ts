@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { sharedCluster } from "../../test/support/cluster.ts";
 import { cacheChapter } from "./cache.ts";
 import { localProduct } from "./local.ts";
+import { rewritingChapter } from "./rewriting.ts";
 import { Terminal } from "./terminal.ts";
 import { verificationChapter } from "./verification.ts";
 
@@ -21,6 +22,7 @@ try {
   const whole = { ...stage, pullHost, ...(local !== undefined && { local }) };
   await cacheChapter(whole);
   await verificationChapter(whole);
+  await rewritingChapter(whole);
 } finally {
   await local?.stop();
   rmSync(directory, { recursive: true, force: true });

@@ -15,6 +15,6 @@ describe("the demo", () => {
     const { code, stdout, stderr } = await cluster.run([process.execPath, story], { timeoutMs: 280_000 });
     expect(code, `${stdout}\n${stderr}`).to.equal(0);
     expect(stdout).to.include("Everything came out as promised.").and.not.include("✘");
-    expect(stdout.match(/✔/g)).to.have.length(17);
+    expect(stdout.match(/✔/g)).to.have.length(20);
   });
 });

@@ -40,6 +40,8 @@ export class UpstreamDoor {
   spoiledAnswers = 0;
   /** Requests that it turned away. */
   refused = 0;
+  /** Requests that it let in: method, path and who asked. */
+  readonly passed: string[] = [];
   readonly #server: Server;
   readonly #agent = new Agent({ keepAlive: true });
   readonly #target: { readonly host: string; readonly port: string; readonly user: User };
@@ -79,6 +81,7 @@ export class UpstreamDoor {
         .end(body);
       return;
     }
+    this.passed.push(`${method} ${path} ${headers["user-agent"] ?? ""}`);
     const { host, port, user } = this.#target;
     const onward = request(
       { agent: this.#agent, host, port, method, path, headers: { ...headers, authorization: basic(user) } },
