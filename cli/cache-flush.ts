@@ -1,9 +1,9 @@
 import { isKubeError } from "../adapters/kube/errors.ts";
 import { Resources } from "../adapters/kube/resources.ts";
 import type { KubeClient } from "../adapters/kube/types.ts";
-import { readConfig } from "../core/admission/config.ts";
+import { ADMISSION_CONFIG_MAP, readConfig } from "../core/admission/config.ts";
 import { EPOCH_KEY, nextEpoch } from "../core/cache/epoch.ts";
-import { CONFIG_MAP, configMapData } from "./settings.ts";
+import { configMapData } from "./settings.ts";
 
 /** What a flush did. */
 export interface Flush {
@@ -20,18 +20,23 @@ export async function flushCache(
   namespace: string,
   now: Date,
 ): Promise<Flush> {
-  const data = await configMapData(client, namespace, CONFIG_MAP);
+  const data = await configMapData(client, namespace, ADMISSION_CONFIG_MAP);
   const { epoch: before, cacheEnabled } = readConfig(data).config;
   const after = nextEpoch(before, now);
   const change = { data: { [EPOCH_KEY]: after } };
   const created = data === undefined && (await create(client, namespace, change));
-  if (!created) await client.mergePatch(Resources.configMaps, CONFIG_MAP, change, { namespace });
+  if (!created) await client.mergePatch(Resources.configMaps, ADMISSION_CONFIG_MAP, change, { namespace });
   return { before, after, created, cacheEnabled };
 }
 
 /** Whether the ConfigMap was made here; somebody else may have been faster. */
 async function create(client: Pick<KubeClient, "create">, namespace: string, content: object): Promise<boolean> {
-  const object = { apiVersion: "v1", kind: "ConfigMap", metadata: { name: CONFIG_MAP, namespace }, ...content };
+  const object = {
+    apiVersion: "v1",
+    kind: "ConfigMap",
+    metadata: { name: ADMISSION_CONFIG_MAP, namespace },
+    ...content,
+  };
   try {
     await client.create(Resources.configMaps, object);
     return true;
@@ -43,7 +48,7 @@ async function create(client: Pick<KubeClient, "create">, namespace: string, con
 
 /** What is told of a flush. */
 export function flushText({ before, after, created, cacheEnabled }: Flush, namespace: string): string {
-  const place = `ConfigMap ${namespace}/${CONFIG_MAP}${created ? ", made for it" : ""}`;
+  const place = `ConfigMap ${namespace}/${ADMISSION_CONFIG_MAP}${created ? ", made for it" : ""}`;
   return [
     `Epoch ${before} -> ${after} (${EPOCH_KEY} in ${place})`,
     "No record sealed before counts any more: each image is verified anew when its next workload comes.",

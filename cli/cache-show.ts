@@ -1,7 +1,7 @@
 import { isKubeError, type KubeError } from "../adapters/kube/errors.ts";
 import { apiVersionOf, Resources, resourceOf } from "../adapters/kube/resources.ts";
 import type { KubeClient, KubeObject, Resource } from "../adapters/kube/types.ts";
-import { readConfig } from "../core/admission/config.ts";
+import { ADMISSION_CONFIG_MAP, readConfig } from "../core/admission/config.ts";
 import { cacheAnnotation } from "../core/admission/request.ts";
 import type { WorkloadKind } from "../core/admission/workload.ts";
 import { inspectSeal, type LivePolicies, type Present } from "../core/cache/inspect.ts";
@@ -23,7 +23,7 @@ import {
 } from "../crds/index.ts";
 import { nameOf } from "./cache-input.ts";
 import type { Report } from "./cache-text.ts";
-import { CONFIG_MAP, configMapData } from "./settings.ts";
+import { configMapData } from "./settings.ts";
 
 /** What of a cluster is shown. */
 export interface ShowRequest {
@@ -83,12 +83,12 @@ async function livePolicies(client: Client): Promise<LivePolicies> {
 async function presentOf(client: Client, { systemNamespace, now }: ShowRequest, notes: string[]): Promise<Present> {
   const [system, settings, policies] = await Promise.all([
     ifAllowed("the cluster's identity is", client.get(Resources.namespaces, "kube-system"), notes),
-    ifAllowed("the epoch is", configMapData(client, systemNamespace, CONFIG_MAP).then(readSettings), notes),
+    ifAllowed("the epoch is", configMapData(client, systemNamespace, ADMISSION_CONFIG_MAP).then(readSettings), notes),
     ifAllowed("policies are", livePolicies(client), notes),
   ]);
   if (settings?.cacheEnabled === false)
     notes.push(
-      `the cache is off (dev.chainguard.enable-cip-cache in ${CONFIG_MAP}): no annotation is believed or written`,
+      `the cache is off (dev.chainguard.enable-cip-cache in ${ADMISSION_CONFIG_MAP}): no annotation is believed or written`,
     );
   const cluster = system?.metadata.uid;
   return {

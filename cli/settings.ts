@@ -2,9 +2,6 @@ import { isKubeError } from "../adapters/kube/errors.ts";
 import { Resources } from "../adapters/kube/resources.ts";
 import type { KubeClient, KubeObject } from "../adapters/kube/types.ts";
 
-/** How admission is configured; policy-controller's name. */
-export const CONFIG_MAP = "config-policy-controller";
-
 interface ConfigMapObject extends KubeObject {
   readonly data?: Readonly<Record<string, string>>;
 }

@@ -4,7 +4,7 @@ import type { KubeMetrics } from "../adapters/kube/metrics.ts";
 import { Resources } from "../adapters/kube/resources.ts";
 import type { KubeClient, KubeObject } from "../adapters/kube/types.ts";
 import type { Log } from "../adapters/telemetry/log.ts";
-import { LONGEST_CACHE_TTL_SECONDS, readConfig } from "../core/admission/config.ts";
+import { ADMISSION_CONFIG_MAP, LONGEST_CACHE_TTL_SECONDS, readConfig } from "../core/admission/config.ts";
 import { dropsLiveKey, type Keyring, parseKeyring } from "../core/cache/keyring.ts";
 import { Sealer } from "../core/cache/seal.ts";
 import { messageOf } from "../core/errors.ts";
@@ -17,7 +17,6 @@ import { type CacheRegistryObject, CLUSTER_IMAGE_POLICIES, type ClusterImagePoli
 import { LiveCacheNames } from "./cachenames.ts";
 import type { Snapshot } from "./case.ts";
 
-export const CONFIG_MAP = "config-policy-controller";
 export const CERTIFICATE_SECRET = "webhook-certs";
 export const SEAL_SECRET = "entrepot-seal-keys";
 
@@ -190,7 +189,7 @@ export class World {
     if (!this.#policies.hasSynced || !this.#secrets.hasSynced || !this.#configMaps.hasSynced) return;
     this.#loadKeyring();
     this.#compile();
-    const { config, problems } = readConfig(this.configMap(CONFIG_MAP));
+    const { config, problems } = readConfig(this.configMap(ADMISSION_CONFIG_MAP));
     for (const problem of problems)
       this.#options.log.warn("config-policy-controller has an unusable value", { problem });
     const names = this.#names.current();

@@ -123,6 +123,7 @@ ${stage.keys.publicKey.trimEnd().replace(/^/gm, "          ")}`);
     await stage.kubectl("delete", "clusterimagepolicy", "e2e-rewrite", "--ignore-not-found");
     await stage.kubectl("delete", "cacherule", "e2e-rewrite", "--ignore-not-found", "--timeout=60s");
     await stage.kubectl("delete", "cacheregistry", "e2e-rewrite", "--ignore-not-found", "--timeout=90s");
+    await stage.setFlag(true);
     const secrets = ["e2e-rewrite-upstream", "e2e-rewrite-nodes"];
     await stage.kubectl("-n", NS, "delete", "secret", ...secrets, "--ignore-not-found");
     door?.close();
@@ -171,6 +172,18 @@ ${stage.keys.publicKey.trimEnd().replace(/^/gm, "          ")}`);
     await scale("web", 5);
     const images = (await pods("web")).map(({ spec }) => spec.containers[0]?.image);
     expect(new Set(images)).to.deep.equal(new Set([`${HOST}/hub/library/web:v1@${digest}`]));
+  });
+
+  it("verifies afresh what is new, without an upstream: its tag and its signature come from the cache", async () => {
+    const verified = () => stage.metric("entrepot_verifications_total", 'outcome="matched"');
+    const before = await verified();
+    const forget = '{"data":{"dev.entrepot.cache-epoch":"e2e-rewrite"}}'; // nothing sealed or remembered counts
+    await stage.kubectl("-n", NS, "patch", "configmap", "config-policy-controller", "--type=merge", "-p", forget);
+    await stage.apply(deployment("fresh"));
+    await stage.wait("condition=Available", "deployment/fresh", 60, "-n", NAMESPACE);
+    const [pod] = await pods("fresh");
+    expect(pod?.spec.containers[0]?.image).to.equal(`${HOST}/hub/library/web:v1@${digest}`);
+    expect(await verified()).to.be.greaterThan(before);
   });
 
   it("gives new Pods the upstream's name while the cache is off, and says so on them", async () => {
