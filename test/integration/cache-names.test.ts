@@ -1,7 +1,8 @@
 // Names in caches through both policy webhooks, with scripted registries and owners (a fake: test/support/scripted-admission.ts).
 import { expect } from "chai";
 import type { CacheNames } from "../../core/cachenames/types.ts";
-import { HOST, namedRule, namesOf } from "../support/rewrite-samples.ts";
+import { HOST, namedRule } from "../support/named-rules.ts";
+import { namesOf } from "../support/rewrite-samples.ts";
 import {
   APP,
   annotation,

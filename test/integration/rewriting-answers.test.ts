@@ -7,7 +7,8 @@ import { ANNOTATION } from "../../crds/names.ts";
 import { PullSecrets } from "../../webhooks/pullsecrets.ts";
 import { request } from "../support/admission.ts";
 import { FakeClock } from "../support/fake-clock.ts";
-import { namedRule, namesOf, podOf } from "../support/rewrite-samples.ts";
+import { namedRule } from "../support/named-rules.ts";
+import { namesOf, podOf } from "../support/rewrite-samples.ts";
 import { type Change, Outside, replica } from "../support/scripted-admission.ts";
 
 const VENDOR = { registry: "vendor", host: "vendor.example.com" };

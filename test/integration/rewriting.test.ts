@@ -5,7 +5,8 @@ import { ANNOTATION } from "../../crds/names.ts";
 import { type ApiAnswer, ApiServer } from "../support/api-server.ts";
 import { type ClusterHandle, requireNoOperator, sharedCluster } from "../support/cluster.ts";
 import { adminClient, eventually } from "../support/kube.ts";
-import { namedRule, podOf } from "../support/rewrite-samples.ts";
+import { namedRule } from "../support/named-rules.ts";
+import { podOf } from "../support/rewrite-samples.ts";
 import { workload } from "./inheritance-objects.ts";
 import { DIGEST, Rewriting } from "./rewriting-harness.ts";
 

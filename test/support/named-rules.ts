@@ -1,7 +1,7 @@
 import type { CacheRegistryView, NamedRuleView } from "../../core/cachenames/types.ts";
 
 /** The host of the cache that sample rules belong to, if not told otherwise. */
-export const CACHE_HOST = "localhost:30500";
+export const HOST = "localhost:30500";
 
 /** An in-cluster registry, to which nobody can push. */
 export const MAIN_REGISTRY: CacheRegistryView = { metadata: { name: "main" }, spec: { inCluster: {} } };
@@ -11,7 +11,8 @@ export interface NamedRuleChange {
   readonly name?: string;
   readonly registry?: string;
   readonly host?: string;
-  readonly ready?: string;
+  /** Why it is not Ready; it is, if absent. */
+  readonly notReady?: string;
   readonly accepted?: string;
   readonly suspend?: boolean;
   readonly rewrite?: "Pods" | "Never";
@@ -21,8 +22,9 @@ export interface NamedRuleChange {
 
 /** An accepted, ready rule as the operator leaves it: `host` is the registry's pull host, with a path where it has one. */
 export function namedRule(source: string, target: string, change: NamedRuleChange = {}): NamedRuleView {
-  const { registry = "main", host = CACHE_HOST, ready = "True", accepted = "True", suspend, rewrite } = change;
-  const { name = source.replaceAll(/[^a-z0-9]+/g, "-"), creationTimestamp = "2026-01-01T00:00:00Z" } = change;
+  const { registry = "main", host = HOST, notReady, accepted = "True", suspend, rewrite } = change;
+  const { name = source.replaceAll(/[^a-z0-9]+/g, "-").replace(/-$/, ""), creationTimestamp = "2026-01-01T00:00:00Z" } =
+    change;
   const path = target.replace(/\/?\*$/, "");
   const deleted = change.deletionTimestamp !== undefined && { deletionTimestamp: change.deletionTimestamp };
   return {
@@ -32,7 +34,7 @@ export function namedRule(source: string, target: string, change: NamedRuleChang
       pullPrefix: path === "" ? host : `${host}/${path}`,
       conditions: [
         { type: "Accepted", status: accepted, message: "the conflict" },
-        { type: "Ready", status: ready, message: "the reason" },
+        { type: "Ready", status: notReady === undefined ? "True" : "False", message: notReady ?? "it is" },
       ],
     },
   };

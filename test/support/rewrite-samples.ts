@@ -5,47 +5,11 @@ import type { Refusal } from "../../core/rewrite/choose.ts";
 import { type Rewriting, rewrite } from "../../core/rewrite/rewrite.ts";
 import { ANNOTATION } from "../../crds/names.ts";
 import { request } from "./admission.ts";
-
-/** Where the registry `main` is pulled from, unless told otherwise. */
-export const HOST = "localhost:30500";
-
-/** How a rule differs from one that is in order. */
-export interface RuleChange {
-  readonly name?: string;
-  /** Why it is not Ready. */
-  readonly notReady?: string;
-  readonly suspend?: boolean;
-  readonly rewrite?: "Pods" | "Never";
-  readonly registry?: string;
-  /** The registry's pull host, with a path where it has one. */
-  readonly host?: string;
-}
-
-/** A rule as the operator leaves it. */
-export function namedRule(source: string, target: string, change: RuleChange = {}): NamedRuleView {
-  const { notReady, suspend, rewrite: mode, registry = "main", host = HOST } = change;
-  const name = change.name ?? source.replaceAll(/[^a-z0-9]+/g, "-").replace(/-$/, "");
-  const path = target.replace(/\/?\*$/, "");
-  const ready = { type: "Ready", status: notReady === undefined ? "True" : "False", message: notReady ?? "it is" };
-  return {
-    metadata: { name, uid: `uid-${name}`, generation: 1, creationTimestamp: "2026-01-01T00:00:00Z" },
-    spec: {
-      registryRef: { name: registry },
-      source,
-      target,
-      ...(suspend && { suspend }),
-      ...(mode && { rewrite: mode }),
-    },
-    status: {
-      pullPrefix: path === "" ? host : `${host}/${path}`,
-      conditions: [{ type: "Accepted", status: "True" }, ready],
-    },
-  };
-}
+import { MAIN_REGISTRY } from "./named-rules.ts";
 
 /** Registry `main` is in the cluster; `vendor` is elsewhere and wants a Secret. */
 export const REGISTRIES: readonly CacheRegistryView[] = [
-  { metadata: { name: "main" }, spec: { inCluster: {} } },
+  MAIN_REGISTRY,
   { metadata: { name: "vendor" }, spec: { imagePullSecretName: "vendor-pull" } },
 ];
 

@@ -10,7 +10,8 @@ import { policiesFor } from "../../core/policy/match.ts";
 import { refusalByName } from "../../core/policy/named.ts";
 import type { CompiledPolicy } from "../../core/policy/types.ts";
 import { DIGEST, PEM, pod, podKind, policy, request } from "../support/admission.ts";
-import { namedRule, namesOf } from "../support/rewrite-samples.ts";
+import { namedRule } from "../support/named-rules.ts";
+import { namesOf } from "../support/rewrite-samples.ts";
 
 const { config: CONFIG } = readConfig({});
 const POD = { group: "", version: "v1", resource: "pods", labels: {} };

@@ -6,7 +6,8 @@ import { passesByName, policiesByName, refusalByName } from "../../core/policy/n
 import type { CompiledPolicy } from "../../core/policy/types.ts";
 import type { ClusterImagePolicySpec } from "../../crds/types.ts";
 import { DIGEST, PEM, policy } from "../support/admission.ts";
-import { HOST, namedRule, namesOf } from "../support/rewrite-samples.ts";
+import { HOST, namedRule } from "../support/named-rules.ts";
+import { namesOf } from "../support/rewrite-samples.ts";
 
 const POD = { group: "", version: "v1", resource: "pods", labels: {} };
 const VENDOR = "vendor.example.com";

@@ -1,31 +1,12 @@
 import { expect } from "chai";
 import fc from "fast-check";
 import { buildNames, NO_NAMES } from "../../core/cachenames/names.ts";
-import type { CacheNames, CacheRegistryView, NamedRuleView } from "../../core/cachenames/types.ts";
+import type { CacheNames, NamedRuleView } from "../../core/cachenames/types.ts";
 import { canonicalName, parseReference } from "../../core/image/reference.ts";
+import { HOST, MAIN_REGISTRY, type NamedRuleChange, namedRule } from "../support/named-rules.ts";
 
-type Change = Partial<NamedRuleView["metadata"]> &
-  Partial<NamedRuleView["spec"]> & { ready?: string; accepted?: string };
-
-const MAIN: CacheRegistryView = { metadata: { name: "main" }, spec: { inCluster: {} } };
-const HOST = "localhost:30500";
-
-/** A rule as the operator leaves it: `host` is the registry's pull host, with a path where it has one. */
-function rule(source: string, target: string, change: Change = {}, host = HOST): NamedRuleView {
-  const { ready = "True", accepted = "True", suspend, rewrite, registryRef = { name: "main" }, ...metadata } = change;
-  const name = metadata.name ?? `${source}`.replaceAll(/[^a-z0-9]+/g, "-");
-  const path = target.replace(/\/?\*$/, "");
-  return {
-    metadata: { name, uid: `uid-${name}`, generation: 1, creationTimestamp: "2026-01-01T00:00:00Z", ...metadata },
-    spec: { registryRef, source, target, ...(suspend && { suspend }), ...(rewrite && { rewrite }) },
-    status: {
-      pullPrefix: path === "" ? host : `${host}/${path}`,
-      conditions: [
-        { type: "Accepted", status: accepted },
-        { type: "Ready", status: ready, message: "the reason" },
-      ],
-    },
-  };
+function rule(source: string, target: string, change: NamedRuleChange = {}, host = HOST): NamedRuleView {
+  return namedRule(source, target, { ...change, host });
 }
 
 function cached(names: CacheNames, image: string): readonly string[] {
@@ -45,7 +26,7 @@ describe("the names of images in caches", () => {
       rule("docker.io/library/*", "official/*"),
       rule("ghcr.io/acme/*", "*"),
     ],
-    [MAIN],
+    [MAIN_REGISTRY],
   );
 
   it("are given by the most specific rule first, with tag and digest as they were", () => {
@@ -73,7 +54,10 @@ describe("the names of images in caches", () => {
 
   it("have the registry's path before the target where it has one", () => {
     const host = "europe-docker.pkg.dev/project/mirror";
-    const pkg = buildNames([rule("docker.io/*", "*", {}, host), rule("quay.io/*", "quay/*", {}, host)], [MAIN]);
+    const pkg = buildNames(
+      [rule("docker.io/*", "*", {}, host), rule("quay.io/*", "quay/*", {}, host)],
+      [MAIN_REGISTRY],
+    );
     expect(cached(pkg, "redis:7")).to.deep.equal([`${host}/library/redis:7`]);
     expect(cached(pkg, "quay.io/a/b:1")).to.deep.equal([`${host}/quay/a/b:1`]);
     expect(origin(pkg, `${host}/quay/a/b:1`)).to.equal("quay.io/a/b:1");
@@ -82,7 +66,7 @@ describe("the names of images in caches", () => {
   });
 
   it("are those of accepted rules alone, whether or not they can be pulled now", () => {
-    const one = (change: Change, registry = MAIN) => {
+    const one = (change: NamedRuleChange, registry = MAIN_REGISTRY) => {
       const index = buildNames([rule("docker.io/*", "hub/*", change)], [registry]);
       return {
         back: origin(index, `${HOST}/hub/a/b`),
@@ -92,7 +76,7 @@ describe("the names of images in caches", () => {
     const back = "index.docker.io/a/b:latest";
     expect(one({})).to.deep.equal({ back, obstacle: undefined });
     expect(one({ accepted: "False" })).to.deep.equal({ back: undefined, obstacle: undefined });
-    expect(one({ name: "r", ready: "False" })).to.deep.equal({
+    expect(one({ name: "r", notReady: "the reason" })).to.deep.equal({
       back,
       obstacle: 'CacheRule "r" is not Ready: the reason',
     });
@@ -102,7 +86,7 @@ describe("the names of images in caches", () => {
       obstacle: 'CacheRule "r" is being deleted',
     });
     const conditions = [{ type: "Reachable", status: "False", message: "no answer" }];
-    expect(one({}, { ...MAIN, status: { conditions } })).to.deep.equal({
+    expect(one({}, { ...MAIN_REGISTRY, status: { conditions } })).to.deep.equal({
       back,
       obstacle: 'CacheRegistry "main": no answer',
     });
@@ -113,8 +97,8 @@ describe("the names of images in caches", () => {
     const young = rule("quay.io/evil/*", "hub/*", { name: "a-young", creationTimestamp: "2026-02-01T00:00:00Z" });
     const old = rule("docker.io/*", "hub/*", { name: "b-old" });
     const going = { ...old, metadata: { ...old.metadata, deletionTimestamp: "2026-03-01T00:00:00Z" } };
-    expect(origin(buildNames([young, old], [MAIN]), `${HOST}/hub/a/b`)).to.equal("index.docker.io/a/b:latest");
-    expect(origin(buildNames([young, going], [MAIN]), `${HOST}/hub/a/b`)).to.equal("quay.io/evil/a/b:latest");
+    expect(origin(buildNames([young, old], [MAIN_REGISTRY]), `${HOST}/hub/a/b`)).to.equal("index.docker.io/a/b:latest");
+    expect(origin(buildNames([young, going], [MAIN_REGISTRY]), `${HOST}/hub/a/b`)).to.equal("quay.io/evil/a/b:latest");
   });
 
   const part = fc.constantFrom("a", "b", "lib", "library", "x-1");
@@ -126,12 +110,12 @@ describe("the names of images in caches", () => {
     const exact = fc.tuple(host, path, path).map(([h, s, t]) => rule(`${h}/${s}`, t));
     fc.assert(
       fc.property(fc.array(fc.oneof(wild, exact), { maxLength: 8 }), host, path, (rules, registry, repository) => {
-        const index = buildNames(rules, [MAIN]);
+        const index = buildNames(rules, [MAIN_REGISTRY]);
         const image = parseReference(`${registry}/${repository}:v1`);
         for (const { by, reference } of index.cachedAs(image)) {
           const alone = buildNames(
             rules.filter(({ metadata }) => metadata.name === by.rule),
-            [MAIN],
+            [MAIN_REGISTRY],
           );
           const back = alone.originOf(reference);
           if (back !== undefined) expect(canonicalName(back.reference)).to.equal(canonicalName(image));
@@ -143,7 +127,7 @@ describe("the names of images in caches", () => {
 
   it("are built again from what was read before: the same index", () => {
     const rules = [rule("docker.io/*", "hub/*"), rule("ghcr.io/a/b", "b")];
-    const again = buildNames(rules, [MAIN], buildNames(rules, [MAIN]));
+    const again = buildNames(rules, [MAIN_REGISTRY], buildNames(rules, [MAIN_REGISTRY]));
     expect(cached(again, "a/b")).to.deep.equal([`${HOST}/hub/a/b`]);
     expect(again.size).to.equal(2);
   });

@@ -80,7 +80,7 @@ describe("hosts.toml for containerd, made of rules", () => {
   });
 
   it("says of a rule that is not Ready that it is not, in a comment that stays one line", () => {
-    const rule = namedRule("docker.io/*", "hub/*", { name: "hub", ready: "False" });
+    const rule = namedRule("docker.io/*", "hub/*", { name: "hub", notReady: "the reason" });
     const conditions = rule.status?.conditions?.map((one) => ({ ...one, message: 'x\n[host."http://evil"]' }));
     const text = containerdText(rendered([{ ...rule, status: { ...rule.status, ...(conditions && { conditions }) } }]));
     expect(text).to.include('CacheRule "hub" is not Ready: x [host."http://evil"]');

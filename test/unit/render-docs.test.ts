@@ -17,7 +17,7 @@ const RULES = [...PAGE.matchAll(/^[|] `(\S+)` [|] `(\S+)` [|] `(\S+)` [|] (Ready
     const rule = namedRule(source, target, {
       name,
       suspend: state === "suspended",
-      ready: state === "Ready" ? "True" : "False",
+      ...(state !== "Ready" && { notReady: "the reason" }),
     });
     const conditions = rule.status?.conditions?.map((one) => ({
       ...one,

@@ -54,7 +54,12 @@ describe("a Kyverno policy, made of rules", () => {
     namedRule("docker.io/*", "hub/*", { name: "hub" }),
     namedRule("docker.io/library/nginx", "web/nginx", { name: "nginx" }),
     namedRule("docker.io/acme/*", "acme/*", { name: "acme", registry: "other", host: "cache.example.com:8443/mirror" }),
-    namedRule("ghcr.io/team/*", "*", { name: "team", registry: "other", host: "acme.azurecr.io", ready: "False" }),
+    namedRule("ghcr.io/team/*", "*", {
+      name: "team",
+      registry: "other",
+      host: "acme.azurecr.io",
+      notReady: "the reason",
+    }),
     namedRule("docker.io/private/*", "private/*", { name: "private", rewrite: "Never" }),
     namedRule("quay.io/x/y", "hub/x/y", { name: "inside" }),
   ];

@@ -2,7 +2,8 @@ import { expect } from "chai";
 import type { Cache } from "../../core/cachenames/types.ts";
 import { missingPullSecrets, pullSecretOperations } from "../../core/rewrite/pullsecrets.ts";
 import { ANNOTATION } from "../../crds/names.ts";
-import { applied, created, HOST, imagesIn, namedRule, namesOf, noteOf, podOf } from "../support/rewrite-samples.ts";
+import { HOST, namedRule } from "../support/named-rules.ts";
+import { applied, created, imagesIn, namesOf, noteOf, podOf } from "../support/rewrite-samples.ts";
 
 const DIGEST = `sha256:${"a".repeat(64)}`;
 const ORIGINAL = ANNOTATION.originalImages;

@@ -1,6 +1,7 @@
 // What others' rewriters promise, as their own fixtures have it, with rules that say the same.
 import { expect } from "chai";
-import { created, imagesIn, namedRule, namesOf, podOf } from "../support/rewrite-samples.ts";
+import { namedRule } from "../support/named-rules.ts";
+import { created, imagesIn, namesOf, podOf } from "../support/rewrite-samples.ts";
 
 const CORP = "myregistry.corp.com";
 const HARBOR = "harbor.example.com";

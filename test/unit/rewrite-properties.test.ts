@@ -7,7 +7,8 @@ import { missingPullSecrets, pullSecretOperations } from "../../core/rewrite/pul
 import { rewrite } from "../../core/rewrite/rewrite.ts";
 import { ANNOTATION } from "../../crds/names.ts";
 import { request } from "../support/admission.ts";
-import { type Any, applied, created, namedRule, namesOf } from "../support/rewrite-samples.ts";
+import { namedRule } from "../support/named-rules.ts";
+import { type Any, applied, created, namesOf } from "../support/rewrite-samples.ts";
 
 const part = fc.constantFrom("a", "b", "library", "quay.io", "x-1");
 const path = fc.array(part, { minLength: 1, maxLength: 3 }).map((parts) => parts.join("/"));

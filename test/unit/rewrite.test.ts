@@ -2,7 +2,8 @@ import { expect } from "chai";
 import { rewrite } from "../../core/rewrite/rewrite.ts";
 import { ANNOTATION } from "../../crds/names.ts";
 import { request } from "../support/admission.ts";
-import { created, HOST, imagesIn, namedRule, namesOf, noteOf, podOf } from "../support/rewrite-samples.ts";
+import { HOST, namedRule } from "../support/named-rules.ts";
+import { created, imagesIn, namesOf, noteOf, podOf } from "../support/rewrite-samples.ts";
 
 const DIGEST = `sha256:${"a".repeat(64)}`;
 const HUB = namedRule("docker.io/*", "hub/*");
