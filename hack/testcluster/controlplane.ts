@@ -19,9 +19,12 @@ export interface Endpoints {
 /** Services get addresses from here. */
 export const SERVICE_CIDR = "10.0.0.0/24";
 
+/** For Go's collector: it waits until the heap has grown fivefold, since a cluster for tests has memory to spare and no CPU; but not beyond 1 GB. */
+export const COLLECT_LATE = { GOGC: "400", GOMEMLIMIT: "1GiB" } as const;
+
 /** A daemon named `name` that logs to `logs/<name>.log` in the state folder and runs the binary of that name. */
 export function daemon(dir: string, name: string, args: readonly string[]): DaemonSpec {
-  return { name, argv: [bin(dir, name), ...args], log: join(dir, `logs/${name}.log`) };
+  return { name, argv: [bin(dir, name), ...args], log: join(dir, `logs/${name}.log`), env: COLLECT_LATE };
 }
 
 /** etcd without durability: a test cluster lives as long as its machine. */

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { freePorts } from "./controlplane.ts";
+import { COLLECT_LATE, freePorts } from "./controlplane.ts";
 import { execTarget } from "./exec.ts";
 import { apiReady, registryReady, waitUntil } from "./health.ts";
 import { type PushedImage, pushWorkload, type WorkloadOptions } from "./images.ts";
@@ -83,7 +83,8 @@ export class ClusterHandle {
 
   /** Runs kubectl; rejects with its words if it fails; resolves to its standard output. */
   async kubectl(args: readonly string[], input?: string): Promise<string> {
-    const result = await this.run([this.program("kubectl"), ...args], input === undefined ? {} : { input });
+    const options = { env: COLLECT_LATE, ...(input !== undefined && { input }) };
+    const result = await this.run([this.program("kubectl"), ...args], options);
     if (result.code !== 0)
       throw new Error(`kubectl ${args.join(" ")}: ${result.stderr.trim() || `exit code ${result.code}`}`);
     return result.stdout;

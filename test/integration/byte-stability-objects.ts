@@ -34,7 +34,7 @@ function standing(object: Written): Standing {
 /** How a Deployment stands once its controller has nothing more to write about it. */
 export function settled(at: Inheritance, name: string): Promise<Standing> {
   return eventually(`deployment ${name}, settled`, async () => {
-    const object = await live(at, `deployment/${name}`);
+    const object = (await at.get(`deployment/${name}`)) as Written;
     const { observedGeneration, replicas = 0, updatedReplicas = 0 } = object.status ?? {};
     const wanted = object.spec.replicas ?? 1;
     const isSettled =

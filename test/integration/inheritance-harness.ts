@@ -7,11 +7,12 @@ import { CACHE_ANNOTATION } from "../../core/cache/record.ts";
 import { LocalProduct } from "../../hack/local/product.ts";
 import { ensurePolicyEngine } from "../../hack/policy-engine.ts";
 import { freePorts } from "../../hack/testcluster/controlplane.ts";
+import { ApiServer } from "../support/api-server.ts";
 import { type ClusterHandle, sharedCluster } from "../support/cluster.ts";
 import { Cosign, type KeyPair } from "../support/cosign.ts";
 import { eventually } from "../support/kube.ts";
 import { TcpDoor } from "../support/tcp-door.ts";
-import { type Item, workload } from "./inheritance-objects.ts";
+import { type Item, type Kind, type Plural, pathOf, workload } from "./inheritance-objects.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const NS = "cosign-system";
@@ -34,18 +35,24 @@ export class Inheritance {
   readonly cosign: Cosign;
   readonly keys: KeyPair;
   readonly product: LocalProduct;
+  readonly #api: ApiServer;
   readonly #ports: Ports;
   readonly #logged: number;
   #door: TcpDoor | undefined;
   #second: ChildProcess | undefined;
   #probe: string | undefined;
 
-  private constructor(parts: Pick<Inheritance, "name" | "cluster" | "cosign" | "keys" | "product">, ports: Ports) {
+  private constructor(
+    parts: Pick<Inheritance, "name" | "cluster" | "cosign" | "keys" | "product">,
+    api: ApiServer,
+    ports: Ports,
+  ) {
     this.name = parts.name;
     this.cluster = parts.cluster;
     this.cosign = parts.cosign;
     this.keys = parts.keys;
     this.product = parts.product;
+    this.#api = api;
     this.#ports = ports;
     this.#logged = parts.cluster.requests().length;
   }
@@ -60,7 +67,8 @@ export class Inheritance {
       operator: { flags: ["--disable-tuf"], env: { WEBHOOK_SERVICE_PORT: String(door) } },
       webhook: { env: { HTTPS_PORT: String(first) } },
     });
-    const harness = new Inheritance({ name, cluster, cosign, keys, product }, { door, first, second, status });
+    const api = await ApiServer.connect(cluster.kubeconfig);
+    const harness = new Inheritance({ name, cluster, cosign, keys, product }, api, { door, first, second, status });
     harness.#door = await TcpDoor.open(door, first);
     await harness.apply({
       apiVersion: "v1",
@@ -76,6 +84,7 @@ export class Inheritance {
     await this.endSecondReplica();
     await this.product.remove();
     this.#door?.close();
+    await this.#api.close();
     this.cosign.dispose();
     await this.cluster.kubectl(["delete", "namespace", "-l", `made-by=${this.name}`, "--wait=false"]);
     await this.cluster.kubectl(["delete", "namespace", this.name, "--wait=false"]);
@@ -100,17 +109,22 @@ export class Inheritance {
 
   /** Creates an object on trial; gives it as it would be. */
   async dryRun(object: object): Promise<Item> {
-    const args = ["-n", this.name, "create", "--dry-run=server", "-o", "json", "-f", "-"];
-    return JSON.parse(await this.cluster.kubectl(args, JSON.stringify(object))) as Item;
+    const { kind } = object as { readonly kind: Kind };
+    const path = pathOf(`${kind.toLowerCase() as Lowercase<Kind>}s`, this.name);
+    return (await this.#api.must({ method: "POST", path, body: object, dryRun: true })) as Item;
   }
 
+  /** The object `kind/name`. */
   async get(what: string): Promise<Item> {
-    return JSON.parse(await this.kubectl("get", what, "-o", "json")) as Item;
+    const [kind = "", name = ""] = what.toLowerCase().split("/");
+    const path = `${pathOf(`${kind as Lowercase<Kind>}s`, this.name)}/${name}`;
+    return (await this.#api.must({ method: "GET", path })) as Item;
   }
 
-  async list(kind: string, app: string): Promise<readonly Item[]> {
-    const args = ["get", kind, "-l", `app=${app}`, "-o", "json"];
-    const { items } = JSON.parse(await this.kubectl(...args)) as { items: Item[] };
+  /** The objects of a kind with the label `app`, but those that are being deleted. */
+  async list(kind: Plural, app: string): Promise<readonly Item[]> {
+    const path = `${pathOf(kind, this.name)}?labelSelector=app%3D${app}`;
+    const { items } = (await this.#api.must({ method: "GET", path })) as { items: Item[] };
     return items.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
   }
 

@@ -25,6 +25,16 @@ const GROUPS: Readonly<Record<Kind, string>> = {
   CronJob: "batch/v1",
 };
 
+/** The name of a kind in paths. */
+export type Plural = `${Lowercase<Kind>}s` | "controllerrevisions";
+
+/** Where the API server has the objects of a kind, in a namespace. */
+export function pathOf(plural: Plural, namespace: string): string {
+  const isMeant = (kind: string) => `${kind.toLowerCase()}s` === plural;
+  const version = Object.entries(GROUPS).find(([kind]) => isMeant(kind))?.[1] ?? "apps/v1";
+  return `/${version === "v1" ? "api" : "apis"}/${version}/namespaces/${namespace}/${plural}`;
+}
+
 /** The label of the Node that DaemonSets' Pods are made for. */
 export const NODE_LABEL = "entrepot.dev/inheritance";
 

@@ -23,7 +23,7 @@ export async function freshNamespace(client: ConnectedKubeClient, prefix: string
 export async function eventually<T>(
   what: string,
   probe: () => T | undefined | false | Promise<T | undefined | false>,
-  ms = 20_000,
+  ms = 40_000,
   everyMs = 20,
 ): Promise<T> {
   const end = performance.now() + ms;
