@@ -16,7 +16,7 @@ const terminal = new Terminal(cluster, { COSIGN_PASSWORD: "", PATH: `${join(cosi
 const port = cluster.hasNode ? { port: 5001 } : {};
 const upstream = await cluster.startRegistry({ name: "upstream", auth: true, ...port });
 const stage = { cluster, terminal, upstream, directory };
-const local = cluster.hasNode ? undefined : await localProduct(cluster, upstream);
+const local = cluster.hasNode ? undefined : await localProduct(cluster, upstream, directory);
 try {
   const pullHost = local?.pullHost ?? "localhost:30500";
   const whole = { ...stage, pullHost, ...(local !== undefined && { local }) };

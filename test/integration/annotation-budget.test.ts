@@ -2,6 +2,7 @@
 import { expect } from "chai";
 import { CACHE_ANNOTATION } from "../../core/cache/record.ts";
 import { type ApiAnswer, ApiServer } from "../support/api-server.ts";
+import { eventually } from "../support/kube.ts";
 import { Inheritance, sealOf } from "./inheritance-harness.ts";
 import { type Item, workload } from "./inheritance-objects.ts";
 
@@ -109,7 +110,10 @@ describe("annotations near the limit of an object", () => {
   it("one that has a seal may be filled up without a new image, its seal included", async () => {
     const path = `/apis/apps/v1/namespaces/${NAME}/deployments/grown`;
     await at.apply(workload("Deployment", "grown", images[0] ?? ""));
-    const before = await at.get("deployment/grown");
+    const before = await eventually("its controller has annotated it", async () => {
+      const found = await at.get("deployment/grown");
+      return found.metadata.annotations?.["deployment.kubernetes.io/revision"] !== undefined && found;
+    });
     const body = { metadata: { annotations: filler(LIMIT - total(before)) } };
     const { status, message, body: patched } = await api.send({ method: "PATCH", path, body });
     expect(status, message).to.equal(200);
