@@ -36,7 +36,10 @@ export interface AdmissionOptions extends FactSources {
   readonly events: DenialOptions["events"];
 }
 
-/** All webhooks together must stay below the API server's 34 s for one request, or the user sees no reason at all. */
+/**
+ * All webhooks together must stay below the API server's 34 s for one request, or the user sees no reason at all. A Pod that is renamed
+ * is mutated twice: what is then left for its validation the API server says with the request.
+ */
 const MUTATE_BUDGET_MS = 12_000;
 const REWRITE_BUDGET_MS = 4_000;
 const VALIDATE_BUDGET_MS = 18_000;

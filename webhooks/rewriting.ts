@@ -3,8 +3,8 @@ import { type AdmissionRequest, stringMap } from "../core/admission/request.ts";
 import { messageOf } from "../core/errors.ts";
 import { fieldsOf } from "../core/json.ts";
 import type { MatchSubject } from "../core/policy/match.ts";
-import { refusalByName } from "../core/policy/named.ts";
-import { isRewritable, isWritable } from "../core/rewrite/images.ts";
+import { refusalByName, refusalBySpec } from "../core/policy/named.ts";
+import { isRewritable, isWritable, referencesIn } from "../core/rewrite/images.ts";
 import { missingPullSecrets, pullSecretOperations } from "../core/rewrite/pullsecrets.ts";
 import { type KeptImage, type Rewriting, rewrite } from "../core/rewrite/rewrite.ts";
 import type { Snapshot } from "./case.ts";
@@ -56,8 +56,11 @@ export class Rewriter {
     const { config, names, policies } = this.#options.current();
     if (config.rewriteImages === "off") return allowed(request.uid, [], []);
     const subject = subjectOf(request);
-    const done = rewrite(request, names, (original, cached) =>
-      refusalByName(policies, original, cached, subject, config.noMatchPolicy),
+    const bySpec = names.size === 0 ? undefined : refusalBySpec(policies, referencesIn(request), names, subject);
+    const done = rewrite(
+      request,
+      names,
+      (original, cached) => bySpec ?? refusalByName(policies, original, cached, names, subject, config.noMatchPolicy),
     );
     this.#report(request, done);
     const secrets = await this.#pullSecrets(request, done, signal);

@@ -65,13 +65,13 @@ export class World {
   #queued = false;
 
   constructor(options: WorldOptions) {
-    const { client, namespace, metrics, log } = options;
+    const { client, namespace, metrics, log, clock } = options;
     const common = { client, metrics, log };
     this.#options = options;
     this.#policies = new Informer({ ...common, resource: CLUSTER_IMAGE_POLICIES });
     this.#secrets = new Informer({ ...common, resource: Resources.secrets, scope: { namespace } });
     this.#configMaps = new Informer({ ...common, resource: Resources.configMaps, scope: { namespace } });
-    this.#names = new LiveCacheNames({ ...common, onChange: () => this.#refreshNames() });
+    this.#names = new LiveCacheNames({ ...common, clock, onChange: () => this.#refreshNames() });
   }
 
   /** Keeps the snapshot true until `signal` aborts. */
@@ -101,7 +101,8 @@ export class World {
     if (this.#cluster === undefined) return "the kube-system namespace has not been read yet";
     if (!this.#policies.hasSynced || !this.#secrets.hasSynced || !this.#configMaps.hasSynced)
       return "policies, Secrets and config have not all been listed yet";
-    if (this.#names.current() === undefined) return "CacheRules and CacheRegistries have not all been listed yet";
+    if (this.#names.current() === undefined)
+      return "CacheRules and CacheRegistries have not all been listed yet; see kubectl get crd cacherules.entrepot.dev cacheregistries.entrepot.dev";
     return `Secret ${this.#options.namespace}/${SEAL_SECRET} has no usable keyring yet: the operator creates it`;
   }
 

@@ -109,12 +109,16 @@ class Side {
   }
 }
 
-/** The same image by another name; undefined where that name is longer than a reference may be. */
+/**
+ * The same image by another name; undefined where that name is longer than a reference may be, or where a runtime would read it as another:
+ * without a dot or a port its host is none, but somebody's name on Docker Hub.
+ */
 function renamed(reference: ImageReference, host: string, repository: string): ImageReference | undefined {
   const tag = reference.tag === undefined ? "" : `:${reference.tag}`;
   const digest = reference.digest === undefined ? "" : `@${reference.digest}`;
   try {
-    return parseReference(`${host}/${repository}${tag}${digest}`);
+    const other = parseReference(`${host}/${repository}${tag}${digest}`);
+    return other.registry === host && other.repository === repository ? other : undefined;
   } catch {
     return undefined;
   }
@@ -189,10 +193,13 @@ class Index implements CacheNames {
   }
 }
 
-function byAge(a: NamedRuleView, b: NamedRuleView): number {
-  const rank = ({ metadata }: NamedRuleView) =>
-    `${metadata.deletionTimestamp === undefined ? 0 : 1} ${metadata.creationTimestamp} ${metadata.name}`;
-  return rank(a) < rank(b) ? -1 : 1;
+/** The oldest first; what is being deleted last. */
+function byAge(rules: readonly NamedRuleView[]): readonly NamedRuleView[] {
+  const ranked = rules.map((rule) => {
+    const { deletionTimestamp, creationTimestamp, name } = rule.metadata;
+    return { rule, rank: `${deletionTimestamp === undefined ? 0 : 1} ${creationTimestamp} ${name}` };
+  });
+  return ranked.sort((a, b) => (a.rank < b.rank ? -1 : 1)).map(({ rule }) => rule);
 }
 
 /**
@@ -205,7 +212,7 @@ export function buildNames(
 ): CacheNames {
   const caches = new Map(registries.map((registry) => [registry.metadata.name, cacheOf(registry)]));
   const mappings = new Mappings(previous instanceof Index ? previous.mappings : new Map());
-  const named = rules.toSorted(byAge).flatMap((rule) => {
+  const named = byAge(rules).flatMap((rule) => {
     const cache = caches.get(rule.spec.registryRef.name);
     return (cache && namedRule(rule, cache, mappings)) ?? [];
   });

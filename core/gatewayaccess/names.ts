@@ -1,5 +1,4 @@
 import { gatewayName } from "../cacheregistry/names.ts";
-import type { GatewaySpec } from "./types.ts";
 
 /** The files of the Secret that is mounted into the gateway. */
 export const ACCESS_FILE = "access.json";
@@ -16,12 +15,6 @@ export const CA_FILE = "ca.crt";
  * the credentials yet learns of them by it before a byte of the answer goes out; the header itself never does.
  */
 export const PRIVATE_HEADER = "entrepot-private";
-
-/** The Secrets of the system namespace that `accessDocument` reads: when one of them changes it is to be called again. */
-export function accessSources(registry: string, spec: Pick<GatewaySpec, "clients" | "tls">): readonly string[] {
-  const given = [...(spec.clients?.secretRefs ?? []), ...(spec.tls?.secretRef ? [spec.tls.secretRef] : [])];
-  return [...given.map(({ name }) => name), accessSecretName(registry), authoritySecretName(registry)];
-}
 
 /** The Secret that the gateway reads: users' hashes, what it asks upstreams with, and the serving certificate. */
 export function accessSecretName(registry: string): string {

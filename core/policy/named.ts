@@ -160,19 +160,36 @@ export function refusalByName(
   policies: readonly CompiledPolicy[],
   original: ImageReference,
   cached: CachedImage,
+  names: CacheNames,
   subject: MatchSubject,
   noMatchPolicy: "deny" | "allow" | "warn" = "deny",
 ): string | undefined {
   const before = policiesFor(policies, original, subject);
-  const own = policiesFor(policies, cached.reference, subject);
-  const stranger = own.find((policy) => !before.includes(policy) && mayRefuse(policy));
+  const after = policiesByName(policies, cached.reference, names, subject);
+  const stranger = after.policies.find((policy) => !before.includes(policy) && mayRefuse(policy));
   if (stranger !== undefined) {
     return `ClusterImagePolicy "${stranger.name}" is for ${shownName(cached.reference)} and not for ${shownName(original)}: nobody knows whether the image satisfies it`;
   }
-  const [policy] = before;
-  if (policy === undefined || own.length > 0 || noMatchPolicy === "allow") return undefined;
-  if (cached.by.cache.pullOnly || before.some((one) => !passesByName(one))) return undefined;
-  return openCache(policy, original, cached.by, cached.reference);
+  if (after.refusedBecause !== undefined) return after.refusedBecause;
+  return before.length === 0 || noMatchPolicy === "allow" ? undefined : after.unvouchedBecause;
+}
+
+/**
+ * Why no image of an object may be given another name, in words for the user: a policy that decides on one of them has a `spec.policy` that is
+ * shown the spec, with all names in it, and may refuse by them, or have refused by those that they had. undefined: there is none.
+ */
+export function refusalBySpec(
+  policies: readonly CompiledPolicy[],
+  images: readonly ImageReference[],
+  names: CacheNames,
+  subject: MatchSubject,
+): string | undefined {
+  const readers = policies.filter(({ mode, condition }) => mode === "enforce" && condition?.includeSpec === true);
+  if (readers.length === 0) return undefined;
+  const [reader] = images.flatMap((image) => policiesByName(readers, image, names, subject).policies);
+  return (
+    reader && `ClusterImagePolicy "${reader.name}" reads the Pod's spec (includeSpec), and with it the images' names`
+  );
 }
 
 function mayRefuse(policy: CompiledPolicy): boolean {

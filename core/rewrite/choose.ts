@@ -15,7 +15,8 @@ export type Choice =
   /** No rule covers it, or the one that does says so, or it is no image reference, which is for validation to refuse. */
   | { readonly kind: "none" };
 
-function parsed(image: string): ImageReference | undefined {
+/** An image reference, or undefined where it is none. */
+export function parsed(image: string): ImageReference | undefined {
   try {
     return parseReference(image);
   } catch {

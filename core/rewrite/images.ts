@@ -1,7 +1,9 @@
 import type { ANNOTATION, LABEL } from "../../crds/names.ts";
 import { type AdmissionRequest, stringMap } from "../admission/request.ts";
 import { imageFields } from "../admission/workload.ts";
+import type { ImageReference } from "../image/reference.ts";
 import { type Fields, fieldsOf, stringField } from "../json.ts";
+import { parsed } from "./choose.ts";
 
 /** One image of a Pod that may be given another name. */
 export interface PodImage {
@@ -79,4 +81,10 @@ export function imagesOf(request: AdmissionRequest): readonly PodImage[] {
     if (before !== undefined && (path[0] !== "ephemeralContainers" || before.has(name))) return [];
     return [{ key: path[0] === VOLUMES ? `${VOLUMES}/${name}` : name, path: ["spec", ...path], image }];
   });
+}
+
+/** All images of the Pod, those that keep their names as well, but for what is no image reference. */
+export function referencesIn(request: AdmissionRequest): readonly ImageReference[] {
+  const podSpec = fieldsOf(request.object["spec"]);
+  return podSpec === undefined ? [] : imageFields(podSpec).flatMap(({ image }) => parsed(image) ?? []);
 }

@@ -128,6 +128,27 @@ describe("the answer of /rewriting", () => {
     expect(unasked.patch[0]?.path).to.equal("/spec/containers/0/image");
   });
 
+  it("keeps all images of a Pod where a policy for one of them reads the names in its spec", async () => {
+    const reads = (mode: "enforce" | "warn", glob: string, includeSpec = true) => ({
+      spec: { ...pass, images: [{ glob }], mode, policy: { type: "cue", data: "a?: 1", includeSpec } },
+    });
+    const images = podOf(["a/b:1", "quay.io/c/d:1"]);
+    for (const glob of ["quay.io/c/*", "docker.io/a/*"]) {
+      const { patch, warnings = [] } = await ask(reads("enforce", glob), images);
+      expect(
+        patch.map(({ path }) => path),
+        glob,
+      ).to.deep.equal(["/metadata/annotations"]);
+      expect(warnings[0]).to.match(/^c0: a\/b:1 is not rewritten: ClusterImagePolicy "signed" reads /);
+    }
+    const cached = podOf(["a/b:1", "localhost:30500/hub/e/f:1"]);
+    expect((await ask(reads("enforce", "docker.io/e/*"), cached)).patch.map(({ path }) => path)).to.deep.equal([
+      "/metadata/annotations",
+    ]);
+    for (const other of [reads("warn", "quay.io/c/*"), reads("enforce", "x/*"), reads("enforce", "quay.io/c/*", false)])
+      expect((await ask(other, images)).patch[0]?.path).to.equal("/spec/containers/0/image");
+  });
+
   it("never refuses, whatever goes wrong", async () => {
     const broken = {
       ...namesOf([]),

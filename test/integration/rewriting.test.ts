@@ -1,6 +1,7 @@
 // Rewriting before a real API server and controllers: the webhooks that the operator installs, answered by this process.
 import { expect } from "chai";
 import type { ConnectedKubeClient } from "../../adapters/kube/client.ts";
+import { Resources } from "../../adapters/kube/resources.ts";
 import { ANNOTATION } from "../../crds/names.ts";
 import { type ApiAnswer, ApiServer } from "../support/api-server.ts";
 import { type ClusterHandle, requireNoOperator, sharedCluster } from "../support/cluster.ts";
@@ -163,6 +164,26 @@ describe("rewriting", function () {
     const path = `/api/v1/namespaces/${team}/pods/changed`;
     const { spec } = (await api.must({ method: "PATCH", path, contentType, body })) as Pod;
     expect(spec.containers[0]?.image).to.equal("a/b:2");
+  });
+
+  it("leaves a bare Pod that is applied again the upstream's name, and its pull Secret", async () => {
+    const namespace = await rewriting.namespace(REWRITE);
+    await client.create(Resources.secrets, {
+      apiVersion: "v1",
+      kind: "Secret",
+      metadata: { name: "vendor-pull", namespace },
+    });
+    const apply = async () =>
+      (await api.must({
+        method: "PATCH",
+        path: `/api/v1/namespaces/${namespace}/pods/p?fieldManager=git`,
+        contentType: "application/apply-patch+yaml",
+        body: podOf([APP]),
+      })) as Pod;
+    const seen = ({ spec }: Pod) => ({ image: spec.containers[0]?.image, secrets: spec.imagePullSecrets });
+    const secrets = [{ name: "vendor-pull" }];
+    expect(seen(await apply())).to.deep.equal({ image: CACHED, secrets });
+    for (const _again of [1, 2]) expect(seen(await apply())).to.deep.equal({ image: APP, secrets });
   });
 
   it("gives ephemeral containers the cache's name", async () => {

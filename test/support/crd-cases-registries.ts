@@ -20,6 +20,8 @@ import {
 
 const HOST =
   "not a registry host: write host or host:port in lower case, without scheme and path, e.g. docker.io or registry.example.com:5000";
+const FOLDER =
+  "no host in an image reference, where a first part without a dot or a port is a folder of Docker Hub: write e.g. cache.example.com, cache:5000 or localhost";
 const SIZE = "not a size: write a positive quantity, e.g. 50Gi";
 const DRIFT = "not an interval: write a duration of at least 10s, e.g. 30s, 10m or 1h";
 const PROVIDER = "set exactly one provider: inCluster, azure, ecr, artifactRegistry, harbor, zot or distribution";
@@ -39,7 +41,14 @@ export const BAD_REGISTRIES: readonly InvalidObject[] = [
     says: "the name is used as a label value: choose one of at most 63 characters",
   },
   { name: "a pull host with a scheme", object: inCluster({ pullHost: "http://localhost" }), says: HOST },
-  { name: "a pull host with a path", object: inCluster({ pullHost: "localhost/x" }), says: HOST },
+  { name: "a pull host with a path", object: inCluster({ pullHost: "localhost:5000/x" }), says: HOST },
+  {
+    name: "clients with the audience of our own tokens",
+    object: inCluster({ clients: { serviceAccounts: { audience: "entrepot-gateway" } } }),
+    says: "entrepot-gateway is the audience of the operator's and the webhooks' own tokens: choose another, e.g. entrepot-cache",
+  },
+  { name: "a pull host that is a folder of Docker Hub", object: inCluster({ pullHost: "cache" }), says: FOLDER },
+  { name: "an upstream that is a folder of Docker Hub", object: upstream({ host: "quay" }), says: FOLDER },
   { name: "an upstream in upper case", object: upstream({ host: "Docker.io" }), says: HOST },
   {
     name: "no storage",

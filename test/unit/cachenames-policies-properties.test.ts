@@ -57,13 +57,15 @@ const rule = fc
     target: path,
     wild: fc.boolean(),
     registry: fc.constantFrom("main", "vendor"),
+    sharesHost: fc.boolean(),
     notReady: fc.boolean(),
     suspend: fc.boolean(),
     id: fc.nat(1_000_000),
   })
-  .map(({ host: registry, source, target, wild, registry: by, notReady, suspend, id }): NamedRuleView => {
+  .map(({ host: registry, source, target, wild, registry: by, sharesHost, notReady, suspend, id }): NamedRuleView => {
     const end = wild ? "/*" : "";
-    const change = { name: `r${id}`, registry: by, host: HOSTS[by], suspend, ...(notReady && { notReady: "why" }) };
+    const at = sharesHost ? HOSTS.main : HOSTS[by];
+    const change = { name: `r${id}`, registry: by, host: at, suspend, ...(notReady && { notReady: "why" }) };
     return namedRule(`${registry}/${source}${end}`, `${target}${end}`, change);
   });
 
@@ -166,7 +168,7 @@ describe("CacheRules and admission, whatever the rules, policies and images", ()
             .originsOf(cached.reference)
             .every((name) => repositoryName(name.reference) === repositoryName(reference)),
         )
-        .filter((cached) => refusalByName(policiesOf(all), reference, cached, POD) === undefined);
+        .filter((cached) => refusalByName(policiesOf(all), reference, cached, names, POD) === undefined);
       for (const { reference: cached } of given)
         expect(concluded(cached.asWritten, all, names).errors).to.equal(undefined);
       return given.length > 0;

@@ -248,7 +248,7 @@ describe("an image that might be given a cached name", () => {
   const refusal = (names: CacheNames, policies: readonly CompiledPolicy[], noMatch?: "allow" | "warn") => {
     const [found] = names.cachedAs(original);
     if (found === undefined) throw new Error("no cached name");
-    return refusalByName(policies, original, found, POD, noMatch);
+    return refusalByName(policies, original, found, names, POD, noMatch);
   };
   const trusted = about("trusted", "docker.io/acme/**", PASS);
 
@@ -266,6 +266,16 @@ describe("an image that might be given a cached name", () => {
       expect(refusal(atVendor, policies)).to.equal(undefined);
     expect(refusal(inCluster, [about("w", `${HOST}/**`, { ...KEY, mode: "warn" })])).to.equal(undefined);
     expect(refusal(atVendor, [trusted, about("own", `${VENDOR}/**`, PASS)])).to.equal(undefined);
+  });
+
+  it("keeps its own where a registry to which others push has the same name for it", () => {
+    const rules = ["main", "vendor"].map((registry) =>
+      namedRule("docker.io/acme/*", "hub/*", { name: registry, registry }),
+    );
+    const names = namesOf(rules);
+    expect(decided(names, `${HOST}/hub/app`, trusted)).to.include({ vouched: false });
+    expect(refusal(names, [trusted])).to.include('CacheRegistry "vendor"');
+    expect(refusal(names, [trusted, about("k", "docker.io/acme/**")])).to.equal(undefined);
   });
 
   it("keeps its own where a policy for the cached name alone could refuse it", () => {

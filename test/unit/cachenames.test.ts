@@ -105,6 +105,13 @@ describe("the names of images in caches", () => {
   const path = fc.array(part, { minLength: 1, maxLength: 3 }).map((parts) => parts.join("/"));
   const host = fc.constantFrom("docker.io", "ghcr.io", "registry.local:5000");
 
+  it("are none where the host is none in an image reference: nodes would ask Docker Hub for a user of that name", () => {
+    const bare = buildNames([rule("quay.io/*", "quay/*", {}, "cache")], [MAIN_REGISTRY]);
+    expect(cached(bare, "quay.io/acme/app:v1")).to.deep.equal([]);
+    const withPort = buildNames([rule("quay.io/*", "quay/*", {}, "cache:5000")], [MAIN_REGISTRY]);
+    expect(cached(withPort, "quay.io/acme/app:v1")).to.deep.equal(["cache:5000/quay/acme/app:v1"]);
+  });
+
   it("are the same forth and back, whatever the rules", () => {
     const wild = fc.tuple(host, path, path).map(([h, s, t]) => rule(`${h}/${s}/*`, `${t}/*`));
     const exact = fc.tuple(host, path, path).map(([h, s, t]) => rule(`${h}/${s}`, t));
