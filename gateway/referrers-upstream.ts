@@ -1,5 +1,6 @@
 import { LRUCache } from "lru-cache";
 import { startDeadline } from "../adapters/deadline.ts";
+import { Lease } from "../adapters/lease.ts";
 import { isRegistryError, type RegistryErrorCode } from "../adapters/registry/errors.ts";
 import { type Ask, Requests, type Source } from "../adapters/registry/requests.ts";
 import { type Answer, Transport } from "../adapters/registry/transport.ts";
@@ -76,7 +77,7 @@ export class UpstreamReferrers {
   readonly #limits: ReferrersLimits;
   readonly #clients = new LRUCache<string, Client>({
     max: CLIENTS,
-    dispose: ({ transport }) => void transport.close(),
+    dispose: ({ lease }) => lease.retire(),
   });
 
   constructor(options: UpstreamOptions) {
@@ -110,7 +111,7 @@ export class UpstreamReferrers {
 
   /** Ends all connections. */
   async close(): Promise<void> {
-    await Promise.all([...this.#clients.values()].map(({ transport }) => transport.close()));
+    await Promise.all([...this.#clients.values()].map(({ lease }) => lease.close()));
   }
 
   async #pages({ repository, digest }: Subject, ask: AskFor, marked: boolean): Promise<Listed> {
@@ -146,23 +147,25 @@ export class UpstreamReferrers {
     if (isPrivate && credentials === undefined) return { kind: "failed", failure: NOT_YET };
     const keychain = { forRepository: (registry: string) => (credentials && registry === host ? [credentials] : []) };
     const source: Source = { registry: host, repository, keychain };
-    const { requests } = this.#client(host, upstream?.caBundle, upstream?.plainHTTP ?? isPlainHttp({ host }));
+    const { lease } = this.#client(host, upstream?.caBundle, upstream?.plainHTTP ?? isPlainHttp({ host }));
     using deadline = startDeadline(this.#options.totalMs ?? TOTAL_MS, signal);
     const fixed = { operation: "referrers", source, method: "GET", accept: OCI_INDEX, subject: "metadata" } as const;
-    const ask: AskFor = async (path, limit) =>
-      await requests.ask({ ...fixed, path, limit, signal: deadline.signal } satisfies Ask);
-    return await work(ask, credentials !== undefined).catch(
-      (thrown: unknown): Listed => ({ kind: "failed", failure: failureOf(thrown) }),
-    );
+    const working = lease.use(async ({ requests }) => {
+      const ask: AskFor = async (path, limit) =>
+        await requests.ask({ ...fixed, path, limit, signal: deadline.signal } satisfies Ask);
+      return await work(ask, credentials !== undefined);
+    });
+    return await working.catch((thrown: unknown): Listed => ({ kind: "failed", failure: failureOf(thrown) }));
   }
 
-  /** One client for each upstream. When it is to be reached in another way, the one before ends, and what it still asks with it. */
+  /** One client for each upstream. When it is to be reached in another way, the one before ends with what it still asks. */
   #client(host: string, ca: string | undefined, plainHttp: boolean): Client {
     const how = JSON.stringify([plainHttp, ca]);
     const known = this.#clients.get(host);
     if (known?.how === how) return known;
-    const transport = new Transport(ca === undefined ? {} : { ca });
-    const client = { how, transport, requests: new Requests(transport, () => plainHttp) };
+    const transport = new Transport(ca === undefined ? {} : { ca, caAlone: true });
+    const asking = { transport, requests: new Requests(transport, () => plainHttp) };
+    const client = { how, lease: new Lease(asking, async (one) => await one.transport.close()) };
     this.#clients.set(host, client);
     return client;
   }
@@ -170,8 +173,7 @@ export class UpstreamReferrers {
 
 interface Client {
   readonly how: string;
-  readonly transport: Transport;
-  readonly requests: Requests;
+  readonly lease: Lease<{ readonly transport: Transport; readonly requests: Requests }>;
 }
 
 type AskFor = (path: string, limit: number) => Promise<Answer>;

@@ -1,6 +1,7 @@
 import type { ServerResponse } from "node:http";
 import { LRUCache } from "lru-cache";
 import type { Clock } from "../adapters/clock.ts";
+import { startDeadline } from "../adapters/deadline.ts";
 import { Shared } from "../adapters/shared.ts";
 import { DomainError } from "../core/errors.ts";
 import { warningHeader } from "../core/gateway/catalog.ts";
@@ -30,14 +31,17 @@ export interface ReferrersTimes {
   readonly awayMs: number;
   /** How long the proxy's word on the referrers tag is waited for when the upstream's list is there. */
   readonly tagMs: number;
+  /** How long an upstream that others ask too is waited for by those whose list is remembered. */
+  readonly queueMs: number;
 }
 
-export const REFERRERS_TIMES: ReferrersTimes = { freshMs: 3_000, awayMs: 5_000, tagMs: 5_000 };
+export const REFERRERS_TIMES: ReferrersTimes = { freshMs: 3_000, awayMs: 5_000, tagMs: 5_000, queueMs: 2_000 };
 
 const FRESH_LISTS = 256;
 const FRESH_BYTES = 64 * 1024; // larger ones are read again, so that what is fresh takes 16 MiB at most
 const AT_ONCE = 16; // of one upstream, each with 2 lists of 2 MiB at most
 const WAITING = 256;
+const LONGEST_WAIT_MS = 60_000;
 const HOSTS = 1_000;
 
 /** A list to answer with. */
@@ -127,7 +131,8 @@ export class ReferrersLists {
     const types = artifactTypesOf(exchange.request.query);
     const referrers = filterReferrers(found.referrers, types);
     const { stale, gap } = found;
-    if (stale !== undefined && referrers.length === 0) return fail(exchange, stale.failure, res);
+    const missed = stale?.failure ?? gap;
+    if (missed !== undefined && referrers.length === 0) return fail(exchange, missed, res);
     const warning = stale === undefined ? gap?.why : referrersWarning(stale.failure, stale.from);
     const problem = stale?.failure.problem ?? gap?.problem;
     const body = types.length === 0 ? found.text : formatReferrers(referrers);
@@ -143,13 +148,18 @@ export class ReferrersLists {
   }
 
   async #find(key: string, subject: Subject, signal: AbortSignal): Promise<Found> {
-    const away = this.#away.get(subject.host);
-    const known = away === undefined ? undefined : this.#memory.get(key);
-    if (away !== undefined && known !== undefined) return { ...known, stale: { failure: away, from: known.at } };
+    const known = this.#whileAway(key, subject.host);
+    if (known !== undefined) return known;
+    let begun = false;
+    using wait = startDeadline(this.#memory.has(key) ? this.#times.queueMs : LONGEST_WAIT_MS, signal);
     try {
-      return await this.#slotsOf(subject.host).run(async () => await this.#ask(key, subject, signal));
+      return await this.#slotsOf(subject.host).run(async () => {
+        begun = true;
+        return this.#whileAway(key, subject.host) ?? (await this.#ask(key, subject, signal));
+      }, wait.signal);
     } catch (thrown) {
-      if (!(thrown instanceof DomainError && thrown.code === "BUSY")) throw thrown;
+      const isBusy = wait.expired || (thrown instanceof DomainError && thrown.code === "BUSY");
+      if (begun || !isBusy) throw thrown;
       const failure = { problem: "UPSTREAM_BUSY", why: "too many wait for this upstream already" } as const;
       const remembered = this.#memory.get(key);
       if (remembered === undefined) throw new Unknown(failure);
@@ -157,17 +167,24 @@ export class ReferrersLists {
     }
   }
 
+  /** What is remembered, while the upstream is left alone. */
+  #whileAway(key: string, host: string): Found | undefined {
+    const failure = this.#away.get(host);
+    const known = failure === undefined ? undefined : this.#memory.get(key);
+    return failure && known && { ...known, stale: { failure, from: known.at } };
+  }
+
   async #ask(key: string, subject: Subject, signal: AbortSignal): Promise<Found> {
     const { upstream, backends, originOf } = this.#options;
     const tag = backendTag(backends, originOf(subject.host), subject, signal);
-    const listed = await upstream.list(subject, signal);
-    if (listed.kind === "failed") return await this.#without(listed.failure, key, subject, tag);
+    const listed = this.#throttled(subject.host) ?? (await upstream.list(subject, signal));
+    if (listed.kind === "failed") return await this.#without(listed.failure, key, subject, tag, signal);
     let last = await (listed.kind === "list" ? soon(tag, this.#times.tagMs) : tag);
     // Without an API nobody but the upstream can say that there is no tag: a proxy says so of what it could not get, too.
     const isOpen = last.kind === "failed" || (last.kind === "none" && listed.kind === "none");
     if (isOpen && isEmpty([listed])) last = await upstream.tagged(subject, signal);
     const parts = [listed, last];
-    if (last.kind === "failed" && isEmpty(parts)) return await this.#without(last.failure, key, subject, tag);
+    if (last.kind === "failed" && isEmpty(parts)) return await this.#without(last.failure, key, subject, tag, signal);
     this.#away.delete(subject.host);
     const found = united(parts);
     const gap = last.kind === "failed" ? last.failure : undefined;
@@ -175,9 +192,23 @@ export class ReferrersLists {
     return { ...found, ...(gap !== undefined && { gap }) };
   }
 
+  /** An upstream that limits the rate of requests is asked by nobody for a while. */
+  #throttled(host: string): Listed | undefined {
+    const failure = this.#away.get(host);
+    return failure?.problem === "UPSTREAM_THROTTLED" ? { kind: "failed", failure } : undefined;
+  }
+
   /** What there is without the upstream's word. */
-  async #without(failure: ReferrersFailure, key: string, subject: Subject, tag: Promise<Listed>): Promise<Found> {
-    if (KEEP_AWAY.has(failure.problem)) this.#away.set(subject.host, failure);
+  async #without(
+    failure: ReferrersFailure,
+    key: string,
+    { host }: Subject,
+    tag: Promise<Listed>,
+    signal: AbortSignal,
+  ): Promise<Found> {
+    // A request that was given up says nothing of the upstream.
+    const isNews = KEEP_AWAY.has(failure.problem) && this.#away.get(host) !== failure && !signal.aborted;
+    if (isNews) this.#away.set(host, failure);
     const known = this.#memory.get(key);
     if (known !== undefined) return { ...known, stale: { failure, from: known.at } };
     const tagged = await tag;

@@ -11,9 +11,9 @@ export class Slots {
     this.#queueLimit = queueLimit;
   }
 
-  /** Does `work` when there is a slot. Throws `DomainError` BUSY when the queue is full. */
-  async run<T>(work: () => Promise<T>): Promise<T> {
-    await this.#enter();
+  /** Does `work` when there is a slot. Throws `DomainError` BUSY when the queue is full, and the signal's reason when it aborts before. */
+  async run<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    await this.#enter(signal);
     try {
       return await work();
     } finally {
@@ -23,12 +23,21 @@ export class Slots {
     }
   }
 
-  async #enter(): Promise<void> {
+  async #enter(signal: AbortSignal | undefined): Promise<void> {
+    signal?.throwIfAborted();
     if (this.#free > 0) {
       this.#free--;
       return;
     }
     if (this.#waiting.length >= this.#queueLimit) throw new DomainError("BUSY", "too much is waiting already");
-    await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const leave = (): void => {
+      const at = this.#waiting.indexOf(resolve);
+      if (at >= 0) this.#waiting.splice(at, 1);
+      reject(signal?.reason); // without effect once there is a slot
+    };
+    this.#waiting.push(resolve);
+    signal?.addEventListener("abort", leave, { once: true });
+    await promise.finally(() => signal?.removeEventListener("abort", leave));
   }
 }

@@ -1,6 +1,7 @@
 import { LRUCache } from "lru-cache";
 import type { Digest, ImageReference } from "../../core/image/reference.ts";
 import type { Keychain } from "../../core/policy/types.ts";
+import { Lease } from "../lease.ts";
 import {
   createRegistryClient,
   type FetchedManifest,
@@ -15,7 +16,7 @@ const HOSTS = 64;
 
 interface Known {
   readonly way: string;
-  readonly client: RegistryClient;
+  readonly client: Lease<RegistryClient>;
 }
 
 /**
@@ -25,8 +26,7 @@ interface Known {
 export class RegistryClients implements RegistryClient {
   readonly #others: RegistryClient;
   readonly #options: RegistryClientOptions;
-  // Of a host that is connected to in another way than before, the client is replaced, and requests under way fail.
-  readonly #hosts = new LRUCache<string, Known>({ max: HOSTS, dispose: ({ client }) => void client.close() });
+  readonly #hosts = new LRUCache<string, Known>({ max: HOSTS, dispose: ({ client }) => client.retire() });
 
   /** `options` are for the clients that are made here. */
   constructor(others: RegistryClient, options: Pick<RegistryClientOptions, "observe" | "attemptMs"> = {}) {
@@ -34,7 +34,7 @@ export class RegistryClients implements RegistryClient {
     this.#options = options;
   }
 
-  /** From now on its host is connected to in this way. */
+  /** From now on its host is connected to in this way; requests under way end as they began. */
   use({ host, plainHTTP, ca, serverName }: Connection): void {
     const way = wayOf({
       host,
@@ -49,27 +49,28 @@ export class RegistryClients implements RegistryClient {
       ...(ca !== undefined && { ca }),
       ...(serverName !== undefined && { serverName }),
     });
-    this.#hosts.set(host, { way, client });
+    this.#hosts.set(host, { way, client: new Lease(client, (one) => one.close()) });
   }
 
-  #of(registry: string): RegistryClient {
-    return this.#hosts.get(registry)?.client ?? this.#others;
+  async #of<T>(registry: string, ask: (client: RegistryClient) => Promise<T>): Promise<T> {
+    const client = this.#hosts.get(registry)?.client;
+    return client === undefined ? await ask(this.#others) : await client.use(ask);
   }
 
   resolve(reference: ImageReference, keychain: Keychain, signal: AbortSignal): Promise<Digest> {
-    return this.#of(reference.registry).resolve(reference, keychain, signal);
+    return this.#of(reference.registry, (client) => client.resolve(reference, keychain, signal));
   }
 
   manifest(source: Source, reference: string, signal: AbortSignal): Promise<FetchedManifest> {
-    return this.#of(source.registry).manifest(source, reference, signal);
+    return this.#of(source.registry, (client) => client.manifest(source, reference, signal));
   }
 
   blob(source: Source, digest: Digest, limit: number, signal: AbortSignal): Promise<Buffer> {
-    return this.#of(source.registry).blob(source, digest, limit, signal);
+    return this.#of(source.registry, (client) => client.blob(source, digest, limit, signal));
   }
 
   referrers(source: Source, digest: Digest, signal: AbortSignal): Promise<Referrers> {
-    return this.#of(source.registry).referrers(source, digest, signal);
+    return this.#of(source.registry, (client) => client.referrers(source, digest, signal));
   }
 
   /** Ends all connections, those of the given client too. */

@@ -1,8 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { GATEWAY_PORT } from "../../core/cacheregistry/gateway.ts";
 import { gatewayName } from "../../core/cacheregistry/names.ts";
+import { CA_CERT } from "../../core/certificates/material.ts";
 import { DomainError, messageOf } from "../../core/errors.ts";
-import { accessSecretName, TLS_CERT_FILE } from "../../core/gatewayaccess/names.ts";
+import { accessSecretName, authoritySecretName, CA_FILE, TLS_CERT_FILE } from "../../core/gatewayaccess/names.ts";
 import type { CacheRegistryObject } from "../../crds/index.ts";
 import { type CacheAccessErrorCode, keychainFor, type Place, type SecretLookup } from "./place.ts";
 
@@ -27,8 +28,24 @@ async function tokenOf(file: string): Promise<string> {
 }
 
 /**
+ * What a gateway's certificate is checked against: its authority (its own, or the `ca.crt` beside a given certificate), for the kubelet
+ * brings a new certificate to the gateway a minute after it is in the Secret; and a given certificate itself.
+ */
+function trusted({ metadata: { name }, spec }: CacheRegistryObject, secret: SecretLookup): string | undefined {
+  const tls = spec.inCluster?.tls;
+  if (tls === undefined) return undefined;
+  const file = (secretName: string, key: string): string =>
+    Buffer.from(secret(secretName)?.data?.[key] ?? "", "base64").toString("utf8");
+  const given = file(accessSecretName(name), TLS_CERT_FILE);
+  const reference = tls.secretRef?.name;
+  const authority = reference === undefined ? file(authoritySecretName(name), CA_CERT) : file(reference, CA_FILE);
+  const all = reference === undefined && authority !== "" ? authority : `${given}\n${authority}`.trim();
+  return all === "" ? undefined : all;
+}
+
+/**
  * The gateway of an in-cluster registry by its Service: as this process's ServiceAccount, which gateways let in whatever `clients`
- * says, and trusting the very certificate that the gateway was given. The token is for this host alone. Throws `CACHE_CREDENTIALS`.
+ * says, and trusting what the gateway was given. The token is for this host alone. Throws `CACHE_CREDENTIALS`.
  */
 export async function gatewayPlace(registry: CacheRegistryObject, options: GatewayPlaceOptions): Promise<Place> {
   const { namespace, secret, tokenFile, hosts } = options;
@@ -37,7 +54,7 @@ export async function gatewayPlace(registry: CacheRegistryObject, options: Gatew
   const service = `${gatewayName(name)}.${namespace}.svc`;
   const elsewhere = hosts?.get(name);
   const host = elsewhere ?? `${service}:${GATEWAY_PORT}`;
-  const encoded = tls === undefined ? undefined : secret(accessSecretName(name))?.data?.[TLS_CERT_FILE];
+  const ca = trusted(registry, secret);
   const given = tls?.secretRef !== undefined;
   const serverName = given ? pullHost.replace(/:[0-9]+$/, "") : service;
   const password = tokenFile === undefined ? undefined : await tokenOf(tokenFile);
@@ -45,7 +62,7 @@ export async function gatewayPlace(registry: CacheRegistryObject, options: Gatew
     host,
     plainHTTP: tls === undefined,
     keychain: keychainFor(host, password === undefined ? undefined : { username: "entrepot", password }),
-    ...(encoded !== undefined && { ca: Buffer.from(encoded, "base64").toString("utf8") }),
+    ...(ca !== undefined && { ca }),
     ...((given || (tls !== undefined && elsewhere !== undefined)) && { serverName }),
   };
 }

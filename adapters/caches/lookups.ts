@@ -197,7 +197,7 @@ class Verifications {
       return await this.#places.inTurn(place, keychain, signal, ask);
     } catch (thrown) {
       const why = signal.aborted ? "it gave no complete answer before the deadline; try again" : messageOf(thrown);
-      return { kind: "undecided", message: `CacheRegistry "${place.cache.registry}": ${why}` };
+      return { kind: "undecided", message: alone ? `CacheRegistry "${place.cache.registry}": ${why}` : why };
     }
   }
 }

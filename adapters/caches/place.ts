@@ -9,6 +9,8 @@ export interface Connection {
   readonly plainHTTP: boolean;
   /** Certificates (PEM) to trust beside the system's. */
   readonly ca?: string;
+  /** `ca` is trusted in place of the system's. */
+  readonly caAlone?: boolean;
   /** The name that the certificate must have, where it is another than `host`. */
   readonly serverName?: string;
 }
@@ -24,9 +26,9 @@ export type SecretLookup = (name: string) => PullSecret | undefined;
 export type CacheAccessErrorCode = "CACHE_CREDENTIALS" | "CACHE_UNKNOWN";
 
 /** The same text for the same way of connecting, and another for any other. */
-export function wayOf({ host, plainHTTP, ca, serverName }: Connection): string {
+export function wayOf({ host, plainHTTP, ca, caAlone, serverName }: Connection): string {
   return createHash("sha256")
-    .update(JSON.stringify([host, plainHTTP, ca ?? "", serverName ?? ""]))
+    .update(JSON.stringify([host, plainHTTP, ca ?? "", caAlone === true, serverName ?? ""]))
     .digest("base64");
 }
 

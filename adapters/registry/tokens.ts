@@ -104,8 +104,9 @@ export class Tokens {
     });
     if (answer.status === 200) return parseToken(target, answer);
     if (answer.status >= 300 && answer.status < 400) {
+      // Not REGISTRY_REDIRECT: that is what registries answer that lack an API.
       throw new RegistryError(
-        "REGISTRY_REDIRECT",
+        "RESPONSE_MALFORMED",
         target,
         `the token service ${url.host} redirects; no token is fetched through a redirect`,
       );

@@ -27,6 +27,8 @@ export type ObserveRequest = (operation: Operation, outcome: RequestOutcome, sec
 export interface TransportOptions {
   /** More certificates to trust (PEM), authorities or those of servers themselves, beside the system's. */
   readonly ca?: string;
+  /** `ca` is trusted in place of the system's. */
+  readonly caAlone?: boolean;
   /** The name that servers' certificates must have, where it is another than the host that is asked. */
   readonly serverName?: string;
   readonly observe?: ObserveRequest;
@@ -68,12 +70,14 @@ const USER_AGENT = "entrepot";
 
 type OnResolved = (hostname: string, addresses: readonly string[]) => void;
 
-function createAgent(reach: Nearness, { ca, serverName }: TransportOptions, onResolved: OnResolved): Agent {
+function createAgent(reach: Nearness, options: TransportOptions, onResolved: OnResolved): Agent {
+  const { ca, caAlone, serverName } = options;
+  const others = caAlone === true ? [] : getCACertificates("default");
   return new Agent({
     connect: {
       timeout: CONNECT_MS,
       lookup: lookupWithin(reach, onResolved),
-      ...(ca !== undefined && { ca: [...getCACertificates("default"), ca], allowPartialTrustChain: true }),
+      ...(ca !== undefined && { ca: [...others, ca], allowPartialTrustChain: true }),
       ...(serverName !== undefined && { servername: serverName }),
     },
     connections: 16, // per host: a registry is not to be flooded when many images arrive at once

@@ -33,6 +33,11 @@ export function isIndexType(type: string | undefined): boolean {
   return type?.split(";")[0]?.trim().toLowerCase() === OCI_INDEX;
 }
 
+/** Whether a content type can be another manifest's. A page of text comes from something that is no registry. */
+function isOther(type: string | undefined): boolean {
+  return type?.trim().toLowerCase().startsWith("application/") === true;
+}
+
 /**
  * Reads the answer to a request for the referrers tag of `digest`. A tag of that name that is no image index lists nothing ("Unavailable
  * Referrers API"); neither does the manifest itself, which GitLab's registry takes the tag for.
@@ -42,7 +47,9 @@ export function readTag({ status, contentType, announced, body }: TagAnswer, dig
   if (status === 401 || status === 403) return failed("UPSTREAM_REFUSED", "the upstream refuses the referrers tag");
   if (status === 429) return failed("UPSTREAM_THROTTLED", "the upstream limits the rate of requests");
   if (status !== 200) return failed("UPSTREAM_MALFORMED", `the referrers tag is answered with status ${status}`);
-  if (!isIndexType(contentType) || digestLike(digest, body) === digest) return NONE;
+  if (!isIndexType(contentType))
+    return isOther(contentType) ? NONE : failed("UPSTREAM_MALFORMED", "the referrers tag is answered with no manifest");
+  if (digestLike(digest, body) === digest) return NONE;
   if (announced?.startsWith("sha256:") === true && digestLike(announced, body) !== announced)
     return failed("UPSTREAM_MALFORMED", "the referrers tag has other content than its digest says");
   const referrers = parseReferrers(body.toString("utf8"));

@@ -99,14 +99,14 @@ export class RegistryDoors implements Doors {
     if (resolved.kind === "problem") throw new DomainError<RefreshErrorCode>("REFRESH_UPSTREAM", resolved.message);
     const { plainHTTP, caBundle, credentials } = resolved.upstream;
     const keychain = keychainFor(host, credentials);
-    return this.#open({ host, plainHTTP, keychain, ...(caBundle !== undefined && { ca: caBundle }) });
+    return this.#open({ host, plainHTTP, keychain, ...(caBundle !== undefined && { ca: caBundle, caAlone: true }) });
   }
 
   #open(place: Place): Door {
-    const { host, plainHTTP, ca, serverName, keychain } = place;
+    const { host, plainHTTP, ca, caAlone = false, serverName, keychain } = place;
     const key = wayOf(place);
     const known = this.#pullers.get(key);
-    const trust = { ...(ca !== undefined && { ca }), ...(serverName !== undefined && { serverName }) };
+    const trust = { ...(ca !== undefined && { ca, caAlone }), ...(serverName !== undefined && { serverName }) };
     const options = { attemptMs: STALL_MS, isPlainHttp: () => plainHTTP, ...trust };
     const puller = known ?? createPuller(options);
     if (known === undefined) this.#pullers.set(key, puller);

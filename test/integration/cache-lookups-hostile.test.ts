@@ -121,6 +121,19 @@ describe("lookups by way of a cache that is broken, slow or hostile", function (
     expect(thrown).to.include("gave no complete answer in time");
   });
 
+  it("a cache that is slow and an upstream that is down are each named once", async () => {
+    const cache = await startFakeRegistry(() => undefined);
+    perTest.add(() => cache.stop());
+    const rules = [lookupRule("127.0.0.1:9/acme/*", "hub/*")];
+    const by = lookupPorts(perTest, rules, { gateway: cache.host, turnMs: 100 });
+    const digest = digests["app"] ?? "sha256:";
+    const image = { reference: parseReference(`127.0.0.1:9/acme/app@${digest}`), digest };
+    const outcome = await by.verify(image, keyAuthority([alice.publicKey]), ANONYMOUS, within());
+    expect(outcome.kind).to.equal("undecided");
+    expect(messageIn(outcome)).to.include("cannot talk to 127.0.0.1:9");
+    expect(messageIn(outcome)).to.match(/; CacheRegistry "main" was asked too: no answer within 0.1 s$/);
+  });
+
   it("a caller that gives up is not kept, and the upstream is not asked for it", async () => {
     const cache = await startFakeRegistry(() => undefined);
     perTest.add(() => cache.stop());

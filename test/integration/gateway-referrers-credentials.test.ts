@@ -1,3 +1,4 @@
+import { getCACertificates, setDefaultCACertificates } from "node:tls";
 import { expect } from "chai";
 import type { Log } from "../../adapters/telemetry/log.ts";
 import { ACCESS_FILE, UPSTREAMS_FILE } from "../../core/gatewayaccess/names.ts";
@@ -8,6 +9,7 @@ import { UpstreamReferrers } from "../../gateway/referrers-upstream.ts";
 import { TEST_USER } from "../../hack/testcluster/registry.ts";
 import { FakeHttps } from "../support/fake-https.ts";
 import { pushReferrer } from "../support/multi-arch.ts";
+import { selfSigned } from "../support/self-signed.ts";
 import { basicAuth, Mount } from "./gateway-access-harness.ts";
 import { acceptedRule, Cleanup, Distribution, GatewayProcess, OCI_INDEX } from "./gateway-harness.ts";
 
@@ -143,5 +145,10 @@ describe("The credentials with which the gateway asks upstreams for referrers", 
     expect(server.received).to.have.length(0);
     expect(await asked(server.ca)).to.equal("list");
     expect(server.received[0]?.headers, "it did not ask for them").to.not.have.property("authorization");
+    const publicOnes = getCACertificates("default");
+    cleanup.add(() => setDefaultCACertificates(publicOnes));
+    setDefaultCACertificates([...publicOnes, server.ca]);
+    expect(await asked(undefined), "control: its authority is public now").to.equal("list");
+    expect(await asked(selfSigned().cert), "caBundle is in place of the public ones").to.equal("failed");
   });
 });

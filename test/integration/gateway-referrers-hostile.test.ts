@@ -175,6 +175,23 @@ describe("Referrers of a hostile upstream (a FAKE one, and a backend that has no
     expect(strayed).to.equal(0);
   });
 
+  it("a token service that redirects is no upstream without the API: what the tag says is not all", async () => {
+    answer = says(index(entry(1)));
+    await get(digestAt(106));
+    answer = (req, res) => {
+      const challenge = `Bearer realm="http://${req.headers.host}/referrers/token",service="x"`;
+      if (req.url?.includes("/token") === true) res.writeHead(307, { location: `http://${elsewhere}/` }).end();
+      else res.writeHead(401, { "www-authenticate": challenge }).end();
+    };
+    tag = says(index(entry(5)));
+    const got = await get(digestAt(106));
+    expect([got.status, got.body.toString()]).to.deep.equal([200, index(entry(1))]);
+    expect(got.headers.get("warning")).to.include("does not answer as a registry does");
+    expect(strayed).to.equal(0);
+    answer = says(index());
+    await get(digestAt(107)); // the gateway forgets the challenge
+  });
+
   it("an upstream without the API, whose tag the proxy does not get, is asked for the tag itself", async () => {
     answer = says("", {}, 404);
     let calls = 0;

@@ -205,7 +205,7 @@ describe("authentication to a registry", () => {
       ["a token that is no token", body(200, token("a\r\nX-Injected: 1")), "RESPONSE_MALFORMED"],
       ["a token of a megabyte", body(200, token("a".repeat(1024 * 1024))), "RESPONSE_TOO_LARGE"],
       ["an endless body", endless(), "RESPONSE_TOO_LARGE"],
-      ["a redirect", redirect("http://127.0.0.1:1/"), "REGISTRY_REDIRECT"],
+      ["a redirect", redirect("http://127.0.0.1:1/"), "RESPONSE_MALFORMED"],
       ["a refusal", body(401, '{"errors":[{"code":"UNAUTHORIZED","message":"no"}]}'), "REGISTRY_UNAUTHORIZED"],
       ["HTTP 500", body(500, ""), "REGISTRY_UNREACHABLE"],
     ];
