@@ -279,7 +279,7 @@ export async function operatorStage(
     STATUS_PAGES_PORT: String(await pages.start(address, registry)),
     HEALTHY_INTERVAL: "1s",
     UNHEALTHY_INTERVAL: "1s",
-    LEASE_DURATION: "3s",
+    LEASE_DURATION: "10s",
     ...env,
   });
   await operator.start();
