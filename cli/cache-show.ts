@@ -141,7 +141,8 @@ export async function showCache(client: Client, request: ShowRequest): Promise<R
   const missing = report.holds ? await imagesMissing(client, object, report.sealed, notes) : [];
   notes.push(
     ...missing.map(
-      (image) => `no record of image ${printable(image)}: no policy matched it, or it is not verified yet`,
+      (image) =>
+        `no record of image ${printable(image)}: no policy matched it, it is not verified yet, or it is an ephemeral container's, of which nothing is sealed`,
     ),
   );
   return { object: nameOf(object), ...viewOf(report, present), notes };

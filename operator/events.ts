@@ -12,12 +12,20 @@ const EXPECTED: readonly string[] = [
   REASON.Creating,
   REASON.Updating,
   REASON.WaitingForWebhooks,
-  REASON.GatewayNotReady,
   REASON.UpdatingConfigMap,
 ];
 
+/** What is expected too, unless the object was Ready as it is written now: then a gateway is gone. */
+const EXPECTED_AT_FIRST: readonly string[] = [REASON.GatewayNotReady];
+
 /** What works, but not as it should. */
 const MAKESHIFT: readonly string[] = [REASON.ServingFromCache, REASON.LastGood];
+
+function isExpected(now: Condition, then: Condition | undefined): boolean {
+  if (EXPECTED.includes(now.reason)) return true;
+  const wasReady = then?.status === "True" && then.observedGeneration === now.observedGeneration;
+  return !wasReady && EXPECTED_AT_FIRST.includes(now.reason);
+}
 
 /** Notes a change of the condition Ready: its status or its reason. At rest nothing is noted. */
 export function noteReadiness(
@@ -34,7 +42,7 @@ export function noteReadiness(
     (then?.status === now.status && then.reason === now.reason)
   )
     return;
-  const isGood = (now.status === "True" && !MAKESHIFT.includes(now.reason)) || EXPECTED.includes(now.reason);
+  const isGood = (now.status === "True" && !MAKESHIFT.includes(now.reason)) || isExpected(now, then);
   events.record({
     regarding: object,
     type: isGood ? "Normal" : "Warning",

@@ -16,6 +16,8 @@ export interface PolicyFacts {
   readonly resolution: Resolution | undefined;
   /** The live webhook configurations let the UPDATEs through that the policy judges. */
   readonly isLetThrough: boolean;
+  /** The system namespace, for messages. */
+  readonly namespace: string;
 }
 
 type Standing = Pick<ConditionUpdate, "status" | "reason" | "message">;
@@ -51,12 +53,12 @@ function resolving({ policy, needs, resolution }: Facts): Standing | undefined {
 }
 
 /** Which replica does not have this generation. */
-function waiting({ policy, answers }: Facts): Standing | undefined {
+function waiting({ policy, answers, namespace }: Facts): Standing | undefined {
   const { uid, generation } = policy.metadata;
   if (answers.length === 0) {
     return no(
       REASON.WaitingForWebhooks,
-      'no Pod of Deployment "webhook" is ready; see kubectl describe deployment webhook in the system namespace',
+      `no Pod of Deployment "webhook" is ready; see kubectl -n ${namespace} describe deployment webhook`,
     );
   }
   const behind = answers.find((answer) => "problem" in answer || answer.page.get(uid)?.generation !== generation);

@@ -54,7 +54,8 @@ export function clusterImagePolicyReconciler(dependencies: ClusterImagePolicyDep
     const resolved = dependencies.resolutions.get(`${dependencies.namespace}/${resolvedName(policy.metadata.uid)}`);
     const resolution = readResolved(resolved?.data?.[RESOLVED_FIELD]);
     const isLetThrough = letThrough(policy, dependencies.configurations());
-    const facts = { policy, answers, needs: needsOf(policy.spec), resolution, isLetThrough };
+    const { namespace } = dependencies;
+    const facts = { policy, answers, needs: needsOf(policy.spec), resolution, isLetThrough, namespace };
     const status = decidePolicyStatus(facts, clock.now());
     const after = (status.conditions ?? []) as readonly Condition[];
     if (await writeStatus(client, CLUSTER_IMAGE_POLICIES, policy, status, signal)) {

@@ -4,7 +4,7 @@ import { shownHost } from "../../core/cacheregistry/upstream.ts";
 import { type CacheRegistryObject, REASON, type Reason, type UpstreamStatus } from "../../crds/index.ts";
 import type { Progress } from "../providers/provider.ts";
 import type { DeploymentObject } from "../resources.ts";
-import { isRolledOut } from "./rollout.ts";
+import { isRolledOut, lookAt } from "./rollout.ts";
 import { canRoll, type ExaminedUpstream, hostOf } from "./upstreams.ts";
 
 /** One line of `status.upstreams`: hosts as people write them. */
@@ -29,17 +29,17 @@ export function inClusterReadiness(
   registry: CacheRegistryObject,
   upstreams: readonly ExaminedUpstream[],
   deployments: ReadonlyMap<string, DeploymentObject>,
+  namespace: string,
 ): Progress {
   const { name } = registry.metadata;
   const no = (reason: Reason, message: string): Progress => ({ done: false, reason, message });
   const problem = upstreams.find((one) => one.kind === "problem");
   if (problem !== undefined) return no(problem.reason, problem.message);
   const gateway = deployments.get(gatewayName(name));
-  const look = (deployment: string) => `see kubectl describe deployment ${deployment} in the system namespace`;
   if ((gateway?.status?.availableReplicas ?? 0) === 0) {
     return no(
       REASON.GatewayNotReady,
-      `no Pod of Deployment "${gatewayName(name)}", the gateway, is ready; ${look(gatewayName(name))}`,
+      `no Pod of Deployment "${gatewayName(name)}", the gateway, is ready; ${lookAt(gatewayName(name), namespace)}`,
     );
   }
   for (const one of upstreams) {
@@ -50,7 +50,7 @@ export function inClusterReadiness(
     if (deployment === undefined || !isRolledOut(deployment)) {
       return no(
         REASON.BackendNotReady,
-        `Deployment "${backend}", the proxy of ${shownHost(one.upstream.host)}, is not rolled out; ${look(backend)}`,
+        `Deployment "${backend}", the proxy of ${shownHost(one.upstream.host)}, is not rolled out; ${lookAt(backend, namespace)}`,
       );
     }
   }

@@ -20,7 +20,7 @@ import type {
 import type { DeploymentObject, EndpointSliceObject, Objects, SecretObject } from "../resources.ts";
 import { type ProvisionDependencies, provision } from "./provision.ts";
 import { inClusterReadiness, upstreamStatus } from "./readiness.ts";
-import { isRolledOut } from "./rollout.ts";
+import { isRolledOut, lookAt } from "./rollout.ts";
 import { servedByAll, servedByNone } from "./serving.ts";
 import { teardown } from "./teardown.ts";
 import type { UpstreamHealthCache } from "./upstream-health.ts";
@@ -85,7 +85,7 @@ export class InClusterRegistry implements RenderedRegistry {
     const others = await this.#examine(registry, hostsOf(false));
     const deployments = new Map(this.#world.deployments.list().map((one) => [one.metadata.name, one]));
     return {
-      ready: refusal ?? inClusterReadiness(registry, used, deployments),
+      ready: refusal ?? inClusterReadiness(registry, used, deployments, this.#world.namespace),
       upstreams: [...used, ...others].map(upstreamStatus),
     };
   }
@@ -151,10 +151,11 @@ export class InClusterRegistry implements RenderedRegistry {
         ? DONE
         : { done: false, reason: REASON.Updating, message: `Deployment "${rolling.name}" is being rolled out` };
     if (!isAvailable(this.#deployment(backend))) {
-      const message = `no Pod of Deployment "${backend}", the proxy of ${shownHost(host)}, is ready; see kubectl describe deployment ${backend} in namespace ${this.#world.namespace}`;
+      const message = `no Pod of Deployment "${backend}", the proxy of ${shownHost(host)}, is ready; ${lookAt(backend, this.#world.namespace)}`;
       return { synced, serving: { done: false, reason: REASON.BackendNotReady, message } };
     }
-    return { synced, serving: servedByAll(await this.#ask(registry.metadata.name, signal), rule, gateway) };
+    const answers = await this.#ask(registry.metadata.name, signal);
+    return { synced, serving: servedByAll(answers, rule, gateway, this.#world.namespace) };
   }
 
   async removed({ rule, registry }: Pick<RuleRequest, "rule" | "registry">, signal: AbortSignal): Promise<Progress> {

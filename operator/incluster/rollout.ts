@@ -11,3 +11,8 @@ export function isRolledOut(deployment: DeploymentObject): boolean {
     (status?.availableReplicas ?? 0) >= wanted
   );
 }
+
+/** The next step of whoever reads that a Deployment is not ready. */
+export function lookAt(deployment: string, namespace: string): string {
+  return `see kubectl -n ${namespace} describe deployment ${deployment}`;
+}

@@ -2,6 +2,7 @@ import { type CacheRuleObject, REASON, type Reason } from "../../crds/index.ts";
 import type { RulesPage } from "../pages/documents.ts";
 import type { Answer } from "../pages/poll.ts";
 import type { Pending, Progress } from "../providers/provider.ts";
+import { lookAt } from "./rollout.ts";
 
 const DONE: Progress = { done: true };
 
@@ -20,10 +21,15 @@ function obstacle(answer: Answer<RulesPage>, rule: CacheRuleObject): Pending | u
     : pending(REASON.BackendNotReady, `${pod} gets no answer from the proxy behind it: ${served.problem}`);
 }
 
-/** Whether every ready gateway replica serves the rule at its generation. */
-export function servedByAll(answers: readonly Answer<RulesPage>[], rule: CacheRuleObject, gateway: string): Progress {
+/** Whether every ready replica of the Deployment `gateway` serves the rule at its generation. */
+export function servedByAll(
+  answers: readonly Answer<RulesPage>[],
+  rule: CacheRuleObject,
+  gateway: string,
+  namespace: string,
+): Progress {
   if (answers.length === 0) {
-    const message = `no Pod of Deployment "${gateway}" is ready; see kubectl describe deployment ${gateway} in the system namespace`;
+    const message = `no Pod of Deployment "${gateway}" is ready; ${lookAt(gateway, namespace)}`;
     return { done: false, reason: REASON.GatewayNotReady, message };
   }
   return answers.map((answer) => obstacle(answer, rule)).find((found) => found !== undefined) ?? DONE;

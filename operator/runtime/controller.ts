@@ -6,6 +6,9 @@ import { DomainError, messageOf } from "../../core/errors.ts";
 import type { RuntimeMetrics } from "./metrics.ts";
 import type { WorkQueue } from "./workqueue.ts";
 
+/** Writes lost in a row to another writer of the same object before that is an error: the informer catches up within a retry or two. */
+const RACES = 2;
+
 /** When to look again although nothing changed: after so many milliseconds; never, if absent. */
 export interface Result {
   readonly requeueAfterMs?: number;
@@ -16,6 +19,7 @@ export interface Result {
  * gone. It must be safe to repeat. A key is never reconciled twice at once. `signal` aborts at the deadline and when the process ends.
  *
  * What it throws is logged and tried again with back-off, except a `DomainError` with `terminal`: that waits until the object changes.
+ * `CONFLICT`, a write that came after somebody else's, is logged as an error only if it goes on.
  */
 export type Reconcile = (key: ObjectKey, signal: AbortSignal) => Promise<Result>;
 
@@ -93,6 +97,10 @@ function failed(
   }
   const failures = queue.failures(key) + 1;
   const retryInMs = Math.round(queue.retry(key));
+  if (code === "CONFLICT" && failures <= RACES) {
+    log.info("somebody else wrote first, trying again", { ...fields, failures, retryInMs });
+    return "error";
+  }
   // A bug needs its stack; a failure of the world does not.
   const stack = known === undefined && thrown instanceof Error ? { stack: thrown.stack } : {};
   log.error("reconcile failed, trying again", { ...fields, failures, retryInMs, ...stack });

@@ -49,12 +49,12 @@ describe("show with few rights", () => {
     annotation = new Sealer({ keys: [key] }).seal(writeRecords(SEALED));
   });
 
-  const client = (allowed: readonly string[]): Pick<KubeClient, "get" | "list"> => ({
+  const client = (allowed: readonly string[], spec?: object): Pick<KubeClient, "get" | "list"> => ({
     async get({ kind }: Resource, name: string) {
       const metadata = { name, namespace: "team", uid: "c", annotations: { [CACHE_ANNOTATION]: annotation } };
       if (!allowed.includes(name)) throw denied(`get ${kind} "${name}"`);
       const data = name === "entrepot-seal-keys-public" ? { "jwks.json": writePublicJwks({ keys: [key] }) } : {};
-      return { apiVersion: "v1", kind, metadata, data } as never;
+      return { apiVersion: "v1", kind, metadata, data, ...(spec && { spec }) } as never;
     },
     async list() {
       throw denied("list clusterimagepolicies");
@@ -67,6 +67,20 @@ describe("show with few rights", () => {
     expect(report.records?.[0]).to.deep.include({ valid: true, hints: [] });
     expect(report.notes).to.have.length(3);
     for (const note of report.notes) expect(note).to.include("not compared").and.include("cannot do that");
+  });
+
+  it("says why nothing is known of an ephemeral container", async () => {
+    const pod = workloadKind("", "Pod");
+    if (pod === undefined) throw new Error("there is no row for Pods");
+    const spec = {
+      containers: [{ name: "app", image: `ghcr.io/team/app@${DIGEST}` }],
+      ephemeralContainers: [{ name: "debugger", image: "ghcr.io/team/tools:v1" }],
+    };
+    const allowed = client(["app", "entrepot-seal-keys-public"], spec);
+    const { notes } = await showCache(allowed, { ...request, workload: pod });
+    const about = notes?.filter((note) => note.includes("no record of image"));
+    expect(about).to.have.length(1);
+    expect(about?.[0]).to.include("ghcr.io/team/tools:v1").and.include("ephemeral container");
   });
 
   it("does not go without the keys", async () => {

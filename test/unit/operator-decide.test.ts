@@ -283,7 +283,7 @@ describe("what replicas say", () => {
   const good = page({ uid: "uid-a", generation: 3, backendReady: true });
 
   it("serves a rule only if every replica does, at its generation, with its backend", () => {
-    expect(servedByAll([good, good], one, "gw")).to.deep.equal({ done: true });
+    expect(servedByAll([good, good], one, "gw", "sys")).to.deep.equal({ done: true });
     const bad = [
       page({ uid: "uid-a", generation: 2, backendReady: true }),
       page({ uid: "uid-of-a-namesake", generation: 3, backendReady: true }),
@@ -294,8 +294,8 @@ describe("what replicas say", () => {
       { endpoint: "pod-1", page: parseRulesPage({ registry: "main", rules: {} }, "main") },
     ];
     for (const answer of bad)
-      expect(servedByAll([good, answer], one, "gw").done, JSON.stringify(answer)).to.equal(false);
-    expect(servedByAll([], one, "gw").done, "no replica at all").to.equal(false);
+      expect(servedByAll([good, answer], one, "gw", "sys").done, JSON.stringify(answer)).to.equal(false);
+    expect(servedByAll([], one, "gw", "sys").done, "no replica at all").to.equal(false);
   });
 
   it("lets a rule go only if no replica serves it, and every one was asked", () => {

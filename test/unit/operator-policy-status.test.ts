@@ -46,6 +46,7 @@ function facts(change: Partial<PolicyFacts> = {}): PolicyFacts {
     answers: [LOADED],
     resolution: undefined,
     isLetThrough: true,
+    namespace: "sys",
     ...change,
     policy,
     needs: needsOf(policy.spec),

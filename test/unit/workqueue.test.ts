@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import fc from "fast-check";
-import { silentLog } from "../../adapters/telemetry/log.ts";
+import { type Log, silentLog } from "../../adapters/telemetry/log.ts";
 import { DomainError } from "../../core/errors.ts";
 import { runController } from "../../operator/runtime/controller.ts";
 import { WorkQueue } from "../../operator/runtime/workqueue.ts";
@@ -81,10 +81,11 @@ describe("runController", () => {
   async function running(
     reconcile: (key: string, signal: AbortSignal) => Promise<{ requeueAfterMs?: number }>,
     workers = 2,
+    log = silentLog,
   ) {
     const { queue, clock } = fixture();
     const stop = new AbortController();
-    const ended = runController({ queue, reconcile, log: silentLog, workers, clock, deadlineMs: 60_000 }, stop.signal);
+    const ended = runController({ queue, reconcile, log, workers, clock, deadlineMs: 60_000 }, stop.signal);
     return { queue, clock, stop, ended };
   }
 
@@ -105,6 +106,30 @@ describe("runController", () => {
     await clock.advance(100_000);
     expect(calls).to.equal(3);
     expect(queue.failures("a")).to.equal(0);
+    stop.abort();
+    await ended;
+  });
+
+  it("calls it no error that somebody else wrote first, unless it goes on", async () => {
+    const levels: string[] = [];
+    const note = (level: string) => () => void levels.push(level);
+    const log: Log = {
+      debug: note("debug"),
+      info: note("info"),
+      warn: note("warn"),
+      error: note("error"),
+      child: () => log,
+    };
+    let code = "CONFLICT";
+    const fail = async () => Promise.reject(new DomainError(code, "the object has been modified"));
+    const { queue, clock, stop, ended } = await running(fail, 1, log);
+    queue.add("a");
+    await clock.advance(700); // 0, 100, 300, 700
+    expect(levels).to.deep.equal(["info", "info", "error", "error"]);
+    code = "FORBIDDEN";
+    queue.add("b");
+    await clock.advance(1);
+    expect(levels.at(-1), "control").to.equal("error");
     stop.abort();
     await ended;
   });
