@@ -556,7 +556,7 @@ export interface ICacheRegistry {
        */
       "plainHTTP"?: boolean;
       /**
-       * Certificates, in PEM, to trust for this upstream in place of the public ones.
+       * Certificates, in PEM, to trust for this upstream: in place of the public ones where Entrepot asks it for tags and referrers, beside them in the proxy, which speaks to its storage as well.
        */
       "caBundle"?: string;
       /**
