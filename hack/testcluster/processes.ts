@@ -110,10 +110,23 @@ export async function endDaemons(
     for (const { pid } of alive()) tryKill(pid, with_);
   };
   send(signal);
-  for (let waited = 0; alive().length > 0; waited += 20) {
+  for (let waited = 0; alive().length > 0 || [...pids].some(isEnding); waited += 20) {
     if (waited >= deadlineMs) send("SIGKILL");
     if (waited >= deadlineMs + 10_000) throw new Error(`processes ${[...pids].join(", ")} survive SIGKILL`);
     await delay(20);
+  }
+}
+
+/** Whether some thread of a process has not ended: it may still hold its ports, long after its environment can't be read any more. */
+function isEnding(pid: number): boolean {
+  const folder = `/proc/${pid}/task`;
+  try {
+    return readdirSync(folder).some((thread) => {
+      const stat = readFileSync(join(folder, thread, "stat"), "utf8");
+      return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(")") + 2));
+    });
+  } catch {
+    return false; // it is gone, or this is no Linux
   }
 }
 
