@@ -36,19 +36,10 @@ export class RegistryClients implements RegistryClient {
 
   /** From now on its host is connected to in this way; requests under way end as they began. */
   use({ host, plainHTTP, ca, serverName }: Connection): void {
-    const way = wayOf({
-      host,
-      plainHTTP,
-      ...(ca !== undefined && { ca }),
-      ...(serverName !== undefined && { serverName }),
-    });
+    const trust = { ...(ca !== undefined && { ca }), ...(serverName !== undefined && { serverName }) };
+    const way = wayOf({ host, plainHTTP, ...trust });
     if (this.#hosts.get(host)?.way === way) return;
-    const client = createRegistryClient({
-      ...this.#options,
-      isPlainHttp: () => plainHTTP,
-      ...(ca !== undefined && { ca }),
-      ...(serverName !== undefined && { serverName }),
-    });
+    const client = createRegistryClient({ ...this.#options, isPlainHttp: () => plainHTTP, ...trust });
     this.#hosts.set(host, { way, client: new Lease(client, (one) => one.close()) });
   }
 

@@ -1,7 +1,6 @@
 // `kubectl entrepot render` as a plugin of the real kubectl, from rules in a real API server.
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import { loadAll } from "js-yaml";
@@ -9,11 +8,11 @@ import type { ConnectedKubeClient } from "../../adapters/kube/client.ts";
 import { kyvernoInstallation } from "../../bench/competitors/kyverno-installation.ts";
 import { CACHE_REGISTRIES, CACHE_RULES } from "../../crds/index.ts";
 import { toolDir } from "../../hack/testcluster/tools.ts";
-import { type ClusterHandle, type CommandResult, requireNoOperator, sharedCluster } from "../support/cluster.ts";
-import { adminClient, eventually } from "../support/kube.ts";
+import type { ClusterHandle, CommandResult } from "../support/cluster.ts";
+import { eventually } from "../support/kube.ts";
+import { Plugin } from "../support/plugin.ts";
 import { putRegistry, putRule, type RuleSample, sampleCondition } from "../support/rule-samples.ts";
 
-const ROOT = join(import.meta.dirname, "../..");
 const RUN = `clirender-${randomBytes(3).toString("hex")}`;
 const READY = { reason: "Ready", message: "it is served" };
 const accepted = [sampleCondition("Accepted")];
@@ -44,37 +43,24 @@ describe("kubectl entrepot render", function () {
   this.timeout(120_000);
   let cluster: ClusterHandle;
   let client: ConnectedKubeClient;
-  let dir: string;
+  let installed: Plugin;
 
   before(async function () {
     this.timeout(0);
-    cluster = await sharedCluster();
-    requireNoOperator(this, cluster);
-    client = await adminClient(cluster);
-    dir = mkdtempSync(join(tmpdir(), "entrepot-render-"));
-    symlinkSync(join(ROOT, "cli/main.ts"), join(dir, "kubectl-entrepot"));
-    await cluster.kubectl(["apply", "--server-side", "--force-conflicts", "-k", join(ROOT, "crds")]);
-    const crds = ["crd/cacherules.entrepot.dev", "crd/cacheregistries.entrepot.dev"];
-    await cluster.kubectl(["wait", "--for=condition=Established", "--timeout=30s", ...crds]);
+    installed = await Plugin.install(this);
+    ({ cluster, client } = installed);
     await putRegistry(client, RUN);
     for (const sample of samples) await putRule(client, sample);
   });
 
   after(async () => {
-    if (dir === undefined) return;
-    rmSync(dir, { recursive: true, force: true });
+    if (installed === undefined) return;
     for (const { name } of samples) await client.delete(CACHE_RULES, name);
     await client.delete(CACHE_REGISTRIES, RUN);
-    await client.close();
+    await installed.remove();
   });
 
-  const render = (...argv: readonly string[]): Promise<CommandResult> =>
-    cluster.run([cluster.program("kubectl"), "entrepot", "render", ...argv], {
-      env: {
-        KUBECONFIG: cluster.kubeconfig,
-        PATH: [dir, join(ROOT, "node_modules/.bin"), process.env["PATH"]].join(":"),
-      },
-    });
+  const render = (...argv: readonly string[]): Promise<CommandResult> => installed.run("render", ...argv);
 
   async function done(...argv: readonly string[]): Promise<string> {
     const { code, stdout, stderr } = await render(...argv, "--registry", RUN);
@@ -88,14 +74,14 @@ describe("kubectl entrepot render", function () {
     expect(printed).to.include("# file: docker.io/hosts.toml\n").and.include('[host."http://localhost:30500/v2/hub"]');
     expect(printed).to.include(`CacheRule ${RUN}-nginx: a mirror keeps the upstream's path`);
     expect(printed).to.include(`CacheRule ${RUN}-new: it is not accepted: the operator has not looked at it yet`);
-    const said = await done("containerd", "--output-dir", join(dir, "certs.d"));
-    const file = join(dir, "certs.d/docker.io/hosts.toml");
+    const said = await done("containerd", "--output-dir", join(installed.dir, "certs.d"));
+    const file = join(installed.dir, "certs.d/docker.io/hosts.toml");
     expect(said).to.include(`wrote ${file}\n`).and.include(`CacheRule ${RUN}-nginx: a mirror keeps`);
     expect(printed).to.include(readFileSync(file, "utf8").trimEnd());
   });
 
   it("prints values for charts, and ends with 1 for an image that no rule names", async () => {
-    const file = join(dir, "images.txt");
+    const file = join(installed.dir, "images.txt");
     writeFileSync(file, "# what the chart has\nbitnami/redis:7 # the store\n\n");
     expect(loadAll(await done("helm-values", "--image", "nginx:1.20", "--images", file))).to.deep.include.members([
       { image: { registry: "localhost:30500", repository: "web/nginx", tag: "1.20" } },

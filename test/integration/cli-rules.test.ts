@@ -1,19 +1,15 @@
 // `kubectl entrepot rules` as a plugin of the real kubectl, and what kubectl itself prints, for one rule and for a thousand.
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { expect } from "chai";
 import type { ConnectedKubeClient } from "../../adapters/kube/client.ts";
 import { EventRecorder } from "../../adapters/kube/events.ts";
 import type { KubeObject } from "../../adapters/kube/types.ts";
 import { silentLog } from "../../adapters/telemetry/log.ts";
 import { CACHE_REGISTRIES, CACHE_RULES } from "../../crds/index.ts";
-import { type ClusterHandle, type CommandResult, requireNoOperator, sharedCluster } from "../support/cluster.ts";
-import { adminClient } from "../support/kube.ts";
+import type { ClusterHandle, CommandResult } from "../support/cluster.ts";
+import { Plugin } from "../support/plugin.ts";
 import { putRegistry, putRule, type RuleSample, SAMPLE_TIME, sampleCondition } from "../support/rule-samples.ts";
 
-const ROOT = join(import.meta.dirname, "../..");
 const RUN = `clirules-${randomBytes(3).toString("hex")}`;
 const SMALL = `${RUN}-small`;
 const LARGE = `${RUN}-large`;
@@ -82,18 +78,12 @@ describe("kubectl entrepot rules", function () {
   this.timeout(120_000);
   let cluster: ClusterHandle;
   let client: ConnectedKubeClient;
-  let dir: string;
+  let installed: Plugin;
 
   before(async function () {
     this.timeout(0);
-    cluster = await sharedCluster();
-    requireNoOperator(this, cluster);
-    client = await adminClient(cluster);
-    dir = mkdtempSync(join(tmpdir(), "entrepot-rules-"));
-    symlinkSync(join(ROOT, "cli/main.ts"), join(dir, "kubectl-entrepot"));
-    await cluster.kubectl(["apply", "--server-side", "--force-conflicts", "-k", join(ROOT, "crds")]);
-    const crds = ["crd/cacherules.entrepot.dev", "crd/cacheregistries.entrepot.dev"];
-    await cluster.kubectl(["wait", "--for=condition=Established", "--timeout=30s", ...crds]);
+    installed = await Plugin.install(this);
+    ({ cluster, client } = installed);
     await putRegistry(client, SMALL, { reason: "Ready", message: "it runs" }, { total: 1 });
     const problem = { status: "False" as const, reason: "SignInFailed", message: "the Secret has expired; renew it" };
     await putRegistry(client, LARGE, problem, { total: 1000, limit: 1000 });
@@ -102,23 +92,16 @@ describe("kubectl entrepot rules", function () {
 
   after(async function () {
     this.timeout(0);
-    if (dir === undefined) return;
-    rmSync(dir, { recursive: true, force: true });
+    if (installed === undefined) return;
     for (const name of [SMALL, LARGE]) {
       const rules = `/apis/entrepot.dev/v1alpha1/cacherules?fieldSelector=spec.registryRef.name%3D${name}`;
       await cluster.kubectl(["delete", "--raw", rules]); // one request, not a thousand
       await client.delete(CACHE_REGISTRIES, name);
     }
-    await client.close();
+    await installed.remove();
   });
 
-  const plugin = (...argv: readonly string[]): Promise<CommandResult> =>
-    cluster.run([cluster.program("kubectl"), "entrepot", "rules", ...argv], {
-      env: {
-        KUBECONFIG: cluster.kubeconfig,
-        PATH: [dir, join(ROOT, "node_modules/.bin"), process.env["PATH"]].join(":"),
-      },
-    });
+  const plugin = (...argv: readonly string[]): Promise<CommandResult> => installed.run("rules", ...argv);
 
   const large = (...argv: readonly string[]) => plugin("--registry", LARGE, ...argv);
   const lines = (text: string) => text.trimEnd().split("\n");
