@@ -1,5 +1,4 @@
 // The admission server inside the test, before a real API server: registries are scripted, everything of Kubernetes is real.
-import { randomBytes } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Registry } from "prom-client";
 import { systemClock } from "../../adapters/clock.ts";
@@ -22,7 +21,7 @@ import { Memory } from "../../webhooks/memory.ts";
 import { WebhookMetrics } from "../../webhooks/metrics.ts";
 import { admissionHandler, type Endpoint } from "../../webhooks/server.ts";
 import { keyed } from "../support/admission.ts";
-import { eventually } from "../support/kube.ts";
+import { freshNamespace } from "../support/kube.ts";
 import { namesOf } from "../support/rewrite-samples.ts";
 import { selfSigned } from "../support/self-signed.ts";
 
@@ -84,18 +83,10 @@ export class Rewriting {
     this.asked.secrets = [];
   }
 
-  /** A namespace that has its labels from the beginning: the API server learns of other ones a moment later. */
+  /** A namespace with these labels. */
   async namespace(labels: Readonly<Record<string, string>>): Promise<string> {
-    const name = `rewriting-${randomBytes(4).toString("hex")}`;
-    await this.client.create(Resources.namespaces, {
-      apiVersion: "v1",
-      kind: "Namespace",
-      metadata: { name, labels },
-    } as KubeObject);
+    const name = await freshNamespace(this.client, "rewriting", labels);
     this.#namespaces.push(name);
-    const account = () =>
-      this.client.get(Resources.serviceAccounts, "default", { namespace: name }).catch(() => undefined);
-    await eventually(`the ServiceAccount of ${name}, without which no Pod is made`, account);
     return name;
   }
 

@@ -10,13 +10,27 @@ export async function adminClient(cluster: ClusterHandle, options: ClientOptions
   return connect(await loadAccess({ KUBECONFIG: cluster.kubeconfig }), options);
 }
 
-/** A namespace of its own for one test file; its name begins with `prefix`. */
-export async function freshNamespace(client: ConnectedKubeClient, prefix: string): Promise<string> {
-  const name = `${prefix}-${randomBytes(4).toString("hex")}`;
-  await client.create(Resources.namespaces, { apiVersion: "v1", kind: "Namespace", metadata: { name } });
-  const account = () => client.get(Resources.serviceAccounts, "default", { namespace: name }).catch(() => undefined);
-  await eventually(`the ServiceAccount of ${name}, without which no Pod is made`, account);
-  return name;
+/** A namespace of its own for one test file; its name begins with `prefix`. It has its labels from the beginning: the API server learns of other ones a moment later. */
+export async function freshNamespace(
+  client: ConnectedKubeClient,
+  prefix: string,
+  labels: Readonly<Record<string, string>> = {},
+): Promise<string> {
+  const namespace = `${prefix}-${randomBytes(4).toString("hex")}`;
+  const metadata = { name: namespace, labels };
+  await client.create(Resources.namespaces, { apiVersion: "v1", kind: "Namespace", metadata });
+  await makeAccount(client, namespace);
+  return namespace;
+}
+
+/** Without this ServiceAccount no Pod is made. Its controller makes it too, but may first rest for a minute where the API server was restarted a few times. */
+async function makeAccount(client: ConnectedKubeClient, namespace: string): Promise<void> {
+  try {
+    const metadata = { name: "default", namespace };
+    await client.create(Resources.serviceAccounts, { apiVersion: "v1", kind: "ServiceAccount", metadata });
+  } catch (thrown) {
+    if (!(thrown instanceof KubeError) || thrown.code !== "ALREADY_EXISTS") throw thrown;
+  }
 }
 
 /** Waits until `probe` gives something (not undefined or false), asking every 20 ms; rejects with `what` after `ms`. */

@@ -31,16 +31,24 @@ function processesOf(uid: string): readonly number[] {
   });
 }
 
+/** Which Pods a Deployment has, each with how often its container was started anew. */
+export async function lifesOf(stage: Stage, deployment: string): Promise<ReadonlyMap<string, number>> {
+  return new Map((await podsOf(stage, deployment)).map((pod) => [pod.metadata.uid, restartsOf(pod)]));
+}
+
+function restartsOf({ status }: PodView): number {
+  return status.containerStatuses?.[0]?.restartCount ?? 0;
+}
+
 /** Kills the process of one Pod of a Deployment with SIGKILL, as the kernel does when memory runs out, and waits until the kubelet has started another in its place. */
 export async function crash(stage: Stage, deployment: string): Promise<void> {
   const [victim] = await podsOf(stage, deployment);
   const pids = victim === undefined ? [] : processesOf(victim.metadata.uid);
   if (victim === undefined || pids.length === 0) throw new Error(`no process of Deployment ${deployment} was found`);
-  const restarts = ({ status }: PodView) => status.containerStatuses?.[0]?.restartCount ?? 0;
   for (const pid of pids) tryKill(pid, "SIGKILL");
   await eventually(`a restart in Pod ${victim.metadata.name}`, 60_000, async () => {
     const again = (await podsOf(stage, deployment)).find(({ metadata }) => metadata.uid === victim.metadata.uid);
-    return again !== undefined && restarts(again) > restarts(victim) ? true : undefined;
+    return again !== undefined && restartsOf(again) > restartsOf(victim) ? true : undefined;
   });
 }
 
