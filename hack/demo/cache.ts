@@ -79,7 +79,7 @@ async function pull({ terminal, pullHost, local, directory }: Stage, name: strin
     return;
   }
   await terminal.sh(`kubectl run ${name} --image=${image} --image-pull-policy=Always`);
-  await terminal.sh(`kubectl wait --for=condition=Ready pod/${name} --timeout=60s`);
+  await terminal.sh(`kubectl wait --for=condition=Ready pod/${name} --timeout=180s`);
   await terminal.sh(`kubectl get pod ${name} -o wide`);
 }
 
@@ -123,7 +123,7 @@ async function refuse({ terminal, pullHost, local }: Stage): Promise<void> {
   if (local !== undefined) return;
   await terminal.sh(`kubectl run stray --image=${pullHost}/not-declared:v1`);
   await terminal.sh(
-    `kubectl wait --for=jsonpath='{.status.containerStatuses[0].state.waiting.reason}'=ErrImagePull pod/stray --timeout=60s`,
+    `kubectl wait --for=jsonpath='{.status.containerStatuses[0].state.waiting.reason}'=ErrImagePull pod/stray --timeout=180s`,
     {
       mayFail: true,
     },

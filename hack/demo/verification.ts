@@ -57,6 +57,7 @@ spec:
   await terminal.sh(
     `kubectl -n team create secret docker-registry upstream --docker-server=${upstream.address} --docker-username=${username} --docker-password=${secret}`,
   );
+  await terminal.sh("kubectl -n team wait --for=create serviceaccount/default --timeout=120s");
   await terminal.sh(`kubectl -n team patch serviceaccount default -p '{"imagePullSecrets":[{"name":"upstream"}]}'`);
 }
 
@@ -191,14 +192,14 @@ async function flag({ terminal, upstream }: Stage): Promise<void> {
   }
 }
 
-/** Replicas learn of the flag within moments of each other: asks until one says what is expected, for some seconds. */
+/** Replicas learn of the flag within moments of each other: asks until one says what is expected, for a minute. */
 async function untilAnnotated(
   terminal: Stage["terminal"],
   name: string,
   image: string,
   wanted: boolean,
 ): Promise<boolean> {
-  const deadline = Date.now() + 10_000;
+  const deadline = Date.now() + 60_000;
   for (let attempt = 1; ; attempt++) {
     const pod = `${name}-${attempt}`;
     await terminal.sh(`kubectl -n team run ${pod} --image=${image}`, { quiet: attempt > 1 });

@@ -12,7 +12,7 @@ import { settingsFrom } from "../testcluster/settings.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const NAMESPACE = "cosign-system";
-const START_MS = 60_000;
+const START_MS = 180_000;
 const END_MS = 30_000;
 
 export type Part = "operator" | "webhook" | "gateway";

@@ -97,6 +97,13 @@ export async function freePorts(count: number): Promise<number[]> {
   return [...found];
 }
 
+/** One port as `freePorts` gives them. */
+export async function freePort(): Promise<number> {
+  const [port] = await freePorts(1);
+  if (port === undefined) throw new Error("no port was asked for");
+  return port;
+}
+
 function isFree(port: number): Promise<boolean> {
   const server = createServer();
   return new Promise((done) => {

@@ -3,7 +3,7 @@ import Mocha, { type Test } from "mocha";
 
 export const ROOT = join(import.meta.dirname, "../..");
 
-const TIMEOUT_MS: Readonly<Record<string, number>> = { unit: 10_000, integration: 60_000, e2e: 300_000 };
+const TIMEOUT_MS: Readonly<Record<string, number>> = { unit: 60_000, integration: 180_000, e2e: 600_000 };
 
 export interface Count {
   readonly passed: number;
@@ -31,7 +31,7 @@ function inLine(error: unknown): string {
 
 /** Runs these files of a level, named from the checkout on, in this process. Rejects if one of them cannot be loaded. */
 export async function runFiles(level: string, files: readonly string[]): Promise<Count> {
-  const mocha = new Mocha({ timeout: TIMEOUT_MS[level] ?? 60_000, forbidOnly: true, reporter: "spec" });
+  const mocha = new Mocha({ timeout: TIMEOUT_MS[level] ?? 180_000, forbidOnly: true, reporter: "spec" });
   for (const file of files) mocha.addFile(join(ROOT, file));
   await mocha.loadFilesAsync();
   const failed: string[] = [];

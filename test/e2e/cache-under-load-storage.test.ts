@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { backendName } from "../../core/cacheregistry/names.ts";
 import type { ExtraRegistry } from "../support/cluster.ts";
-import { eventually, NS, Stage } from "../support/e2e.ts";
+import { eventually, NS, PATIENCE_MS, Stage } from "../support/e2e.ts";
 import { type Observer, PullClient, type Wrong } from "../support/load/client.ts";
 import { LoadGenerator } from "../support/load/generator.ts";
 import { History, inParallel, type LoadImage, pushImage, pushTarget } from "../support/load/images.ts";
@@ -74,7 +74,7 @@ spec: {storageClassName: e2e-full, capacity: {storage: 12Mi}, accessModes: [Read
     const [secret = ""] = FULL.upstreams.values();
     await stage.apply([loginSecret(secret, door.user), registryManifest(FULL), ruleManifest(FULL, rule)].join(""));
     await allReady(stage, FULL);
-    await eventually("the NodePort", 15_000, nodePortAnswers);
+    await eventually("the NodePort", PATIENCE_MS, nodePortAnswers);
   });
 
   /** kube-proxy may open it a second after the rules are Ready. */
@@ -88,7 +88,7 @@ spec: {storageClassName: e2e-full, capacity: {storage: 12Mi}, accessModes: [Read
   after(async () => {
     if (stage === undefined) return;
     await removeRegistry(stage, FULL);
-    await stage.kubectl("delete", "persistentvolume", "e2e-full", "--ignore-not-found", "--timeout=60s");
+    await stage.remove("persistentvolume", "e2e-full");
     execFileSync("umount", ["--lazy", volume]);
     door?.close();
     await registry?.stop();
@@ -115,20 +115,22 @@ spec: {storageClassName: e2e-full, capacity: {storage: 12Mi}, accessModes: [Read
     const load = loadOf(FULL);
     try {
       const short = (answer: string) => !["200", "206"].includes(answer);
-      await eventually("a pull that fails for want of space", 60_000, async () =>
+      await eventually("a pull that fails for want of space", PATIENCE_MS, async () =>
         [...load.answers.keys()].some(short) ? true : undefined,
       );
       expect(await load.pull(image("small")), "a cached image").to.equal(undefined);
       const [kept] = load.whole;
       if (kept !== undefined) expect(await load.pull(kept), "a big cached image").to.equal(undefined);
       judge("no space", load);
-      const log = await stage.kubectl("-n", NS, "logs", `deployment/${backendName(FULL.name, UPSTREAM)}`);
-      expect(log).to.include("no space left on device");
+      await eventually("the proxy's log says why", PATIENCE_MS, async () => {
+        const log = await stage.kubectl("-n", NS, "logs", `deployment/${backendName(FULL.name, UPSTREAM)}`);
+        return log.includes("no space left on device") ? true : undefined;
+      });
       await allReady(stage, FULL);
       size(256, "remount,");
-      await eventually("every image", 60_000, async () => (load.whole.size === IMAGES ? true : undefined));
+      await eventually("every image", PATIENCE_MS, async () => (load.whole.size === IMAGES ? true : undefined));
       load.turn();
-      await eventually("more pulls", 20_000, async () => ((load.answers.get("200") ?? 0) > 50 ? true : undefined));
+      await eventually("more pulls", PATIENCE_MS, async () => ((load.answers.get("200") ?? 0) > 50 ? true : undefined));
       expect([...judge("with space", load).keys()].filter(short)).to.deep.equal([]);
     } finally {
       await load.stop();
@@ -156,7 +158,7 @@ spec: {storageClassName: e2e-full, capacity: {storage: 12Mi}, accessModes: [Read
         console.error(`      ${name}: ${counts.join(", ")}`);
         [door.spoiledAnswers, counts.length] = [0, 0];
         door.spoiled.clear();
-        await eventually(`a pull of ${name} when the upstream is honest again`, 10_000, async () =>
+        await eventually(`a pull of ${name} when the upstream is honest again`, PATIENCE_MS, async () =>
           (await pull(name)) === undefined ? true : undefined,
         );
         expect(found).to.deep.equal([]);

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { backendName } from "../../core/cacheregistry/names.ts";
 import type { ExtraRegistry } from "../support/cluster.ts";
-import { eventually, NS, Stage } from "../support/e2e.ts";
+import { eventually, NS, PATIENCE_MS, Stage } from "../support/e2e.ts";
 import { type Got, PullClient } from "../support/load/client.ts";
 import { LoadGenerator } from "../support/load/generator.ts";
 import { History, inParallel, type LoadImage, pushImage, pushTarget } from "../support/load/images.ts";
@@ -82,7 +82,7 @@ describe("200 rules over two private upstreams, under load, on a real node", () 
       await pushImage(pushTarget(image.upstream === A ? behind : upstreamB), image, history, sizes);
     });
     await stage.kubectl("-n", NS, "set", "env", "deployment/operator", "HEALTHY_INTERVAL=5s");
-    await stage.kubectl("-n", NS, "rollout", "status", "deployment/operator", "--timeout=90s");
+    await stage.rolledOut("operator", NS);
     const rules = [...a.rules, ...b.rules].map((rule) => ruleManifest(REGISTRY, rule));
     await stage.apply(
       [
@@ -100,9 +100,7 @@ describe("200 rules over two private upstreams, under load, on a real node", () 
     stage = await Stage.open(this);
     await setUp();
     load = new LoadGenerator({ host: pullHost(REGISTRY), history, user: CLIENT }, [...a.images, ...b.images]);
-    await eventually("the NodePort", 15_000, async () =>
-      (await load.pull(nextCold(A))) === undefined ? true : undefined,
-    );
+    await comes(nextCold(A));
     load.turn();
     load.start(CLIENTS);
   });
@@ -140,7 +138,7 @@ describe("200 rules over two private upstreams, under load, on a real node", () 
   }
 
   async function comes(image: LoadImage): Promise<void> {
-    await eventually(`an uncached image of ${image.upstream}`, 60_000, async () => {
+    await eventually(`an uncached image of ${image.upstream}`, PATIENCE_MS, async () => {
       const failure = await load.pull(image);
       if (failure !== undefined) throw new Error(JSON.stringify(failure));
       return true;
@@ -155,25 +153,20 @@ describe("200 rules over two private upstreams, under load, on a real node", () 
   async function failuresOf(images: readonly LoadImage[]): Promise<readonly Got[]> {
     const failures: Got[] = [];
     await inParallel(images, 4, async (image) => {
-      const failure = await pullAsNodesDo(image);
+      const failure = await load.pull(image);
       if (failure !== undefined) failures.push(failure);
     });
     return failures;
   }
 
-  /** Where connecting was refused, once more: with ready gateways that nobody touches, this happens to one connection to the NodePort in some thousands. */
-  async function pullAsNodesDo(image: LoadImage): Promise<Got | undefined> {
-    const failure = await load.pull(image);
-    return failure?.kind === "connection" && failure.why === "ECONNREFUSED" ? await load.pull(image) : failure;
-  }
-
   it("serves everything, without one error, while nothing happens", async () => {
-    await eventually("most images are cached", 60_000, async () =>
+    await eventually("most images are cached", PATIENCE_MS, async () =>
       load.whole.size > 0.6 * (a.images.length + b.images.length) ? true : undefined,
     );
     const { text, answers } = load.turn();
     console.error(`      at rest: ${text}`);
     expect([...answers.keys()].filter((answer) => !["200", "206"].includes(answer))).to.deep.equal([]);
+    expect(load.refused, "connections that took a second attempt").to.be.at.most(3);
     await recovered();
   });
 
@@ -247,6 +240,7 @@ describe("200 rules over two private upstreams, under load, on a real node", () 
 
   it("survives kill -9 of a proxy, and of the whole Pod", async () => {
     const { gateway } = deploymentsOf(REGISTRY);
+    await stage.rolledOut(gateway, NS);
     const gateways = await lifesOf(stage, gateway);
     await crash(stage, backendName(REGISTRY.name, A));
     await comes(nextCold(A));

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { eventually, NS, Stage } from "../support/e2e.ts";
+import { eventually, fetchFromNode, NS, PATIENCE_MS, Stage } from "../support/e2e.ts";
 
 const HOST = "localhost:30502";
 
@@ -15,15 +15,18 @@ spec:
   source: ${source}
   target: ${target}`;
 
-  const get = async (path: string) => await fetch(`http://${HOST}${path}`, { signal: AbortSignal.timeout(20_000) });
-  const condition = (name: string, type: string) =>
-    stage.kubectl(
-      "get",
-      "cacherule",
-      name,
-      "-o",
-      `jsonpath={.status.conditions[?(@.type=="${type}")].status} {.status.conditions[?(@.type=="${type}")].reason} {.status.conditions[?(@.type=="${type}")].message}`,
-    );
+  const get = async (path: string) => await fetchFromNode(`http://${HOST}${path}`);
+
+  /** Waits until status, reason and message of a rule's condition are as they should be. */
+  async function says(rule: string, type: string, wanted: RegExp): Promise<void> {
+    const of = `.status.conditions[?(@.type=="${type}")]`;
+    const path = `jsonpath={${of}.status} {${of}.reason} {${of}.message}`;
+    await eventually(`${type} of ${rule}`, PATIENCE_MS, async () => {
+      const text = await stage.kubectl("get", "cacherule", rule, "-o", path);
+      if (!wanted.test(text)) throw new Error(`it is ${text}`);
+      return true;
+    });
+  }
 
   before(async function () {
     stage = await Stage.open(this);
@@ -39,16 +42,16 @@ spec:
     storage: {persistentVolumeClaim: {size: 1Gi}}`);
     await stage.apply(rule("exact", "registry.local:5000/cached/app", "mirror/app"));
     await stage.apply(rule("all-of-team", "registry.local:5000/team/*", "team/*"));
-    await stage.wait("condition=Ready", "cacherule/exact", 120);
-    await stage.wait("condition=Ready", "cacherule/all-of-team", 60);
+    await stage.wait("condition=Ready", "cacherule/exact");
+    await stage.wait("condition=Ready", "cacherule/all-of-team");
     // Ready is what every gateway says; the node's kube-proxy opens the NodePort within a second of it.
-    await eventually("the NodePort", 15_000, async () => ((await get("/v2/")).ok ? true : undefined));
+    await eventually("the NodePort", PATIENCE_MS, async () => ((await get("/v2/")).ok ? true : undefined));
   });
 
   after(async () => {
     if (stage === undefined) return;
-    await stage.kubectl("delete", "cacherule", "-l", "e2e=cache", "--timeout=60s");
-    await stage.kubectl("delete", "cacheregistry", "e2e-cache", "--ignore-not-found", "--timeout=60s");
+    await stage.remove("cacherule", "-l", "e2e=cache");
+    await stage.remove("cacheregistry", "e2e-cache");
     stage.close();
   });
 
@@ -74,32 +77,22 @@ spec:
 
   it("takes access away when the rule is deleted", async () => {
     await stage.apply(rule("brief", "registry.local:5000/cached/app", "brief"));
-    await stage.wait("condition=Ready", "cacherule/brief", 60);
+    await stage.wait("condition=Ready", "cacherule/brief");
     expect((await get("/v2/brief/manifests/v1")).status).to.equal(200);
-    await stage.kubectl("delete", "cacherule", "brief", "--timeout=60s");
+    await stage.remove("cacherule", "brief");
     expect((await get("/v2/brief/manifests/v1")).status).to.equal(404);
   });
 
   it("names an upstream that cannot be reached, as a condition with the reason", async () => {
     await stage.apply(rule("nowhere", "10.250.0.1:5999/x/y", "nowhere"));
-    const reachable = await eventually("the condition", 60_000, async () => {
-      const text = await condition("nowhere", "UpstreamReachable");
-      return text.startsWith("False") ? text : undefined;
-    });
-    expect(reachable).to.match(/10\.250\.0\.1:5999.*refuses the connection/);
-    expect(await condition("nowhere", "Ready")).to.match(/^False UpstreamUnreachable /);
+    await says("nowhere", "UpstreamReachable", /^False .*10\.250\.0\.1:5999.*refuses the connection/);
+    await says("nowhere", "Ready", /^False UpstreamUnreachable /);
   });
 
   it("accepts one of two rules for the same target, and tells the other which", async () => {
     await stage.apply(rule("rival", "registry.local:5000/other/app", "mirror/app"));
-    const accepted = await eventually("the condition", 30_000, async () => {
-      const text = await condition("rival", "Accepted");
-      return text.startsWith("False") ? text : undefined;
-    });
-    expect(accepted)
-      .to.match(/^False Conflict /)
-      .and.include("exact");
-    await stage.wait("condition=Ready", "cacherule/exact", 10);
+    await says("rival", "Accepted", /^False Conflict .*exact/);
+    await stage.wait("condition=Ready", "cacherule/exact");
   });
 
   for (const [name, manifest, message] of [
@@ -119,9 +112,9 @@ spec:
   });
 
   it("removes what it made when the registry object is deleted", async () => {
-    await stage.kubectl("delete", "cacherule", "-l", "e2e=cache", "--timeout=60s");
-    await stage.kubectl("delete", "cacheregistry", "e2e-cache", "--timeout=90s");
-    await eventually("nothing left", 60_000, async () => {
+    await stage.remove("cacherule", "-l", "e2e=cache");
+    await stage.remove("cacheregistry", "e2e-cache");
+    await eventually("nothing left", PATIENCE_MS, async () => {
       const left = await stage.kubectl(
         "-n",
         NS,

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { CACHE_JSONPATH, eventually, NS, Stage } from "../support/e2e.ts";
+import { CACHE_JSONPATH, eventually, NS, PATIENCE_MS, Stage } from "../support/e2e.ts";
 
 const TEMPLATES: Readonly<Record<string, (image: string) => string>> = {
   Pod: (image) =>
@@ -52,9 +52,10 @@ describe("verified admission on a real node", () => {
       expect(refusal).to.include("no signatures found");
       const repository = `verify/${kind.toLowerCase()}`;
       const { reference, digest } = await stage.signedImage(repository);
+      const before = stage.webhookRequests(repository).length;
       await stage.apply(inNamespace("e2e-verify", template(reference)));
       if (kind === "CronJob") await stage.kubectl("-n", "e2e-verify", "create", "job", "x-now", "--from=cronjob/x");
-      const pod = await eventually("a running Pod", 60_000, async () => {
+      const pod = await eventually("a running Pod", PATIENCE_MS, async () => {
         const found = await stage.kubectl(
           "-n",
           "e2e-verify",
@@ -78,11 +79,11 @@ describe("verified admission on a real node", () => {
       expect(await stage.kubectl("-n", "e2e-verify", "get", "pod", pod, "-o", `jsonpath=${CACHE_JSONPATH}`)).to.match(
         /^signature: /m,
       );
-      const asked = stage.webhookRequests(repository);
+      const asked = stage.webhookRequests(repository).slice(before);
       expect(asked.filter((line) => line.startsWith("HEAD"))).to.have.length(1);
       expect(asked, asked.join("\n")).to.have.length(3);
       await stage.kubectl("-n", "e2e-verify", "delete", `${kind.toLowerCase()}/x`, "--now");
-      await eventually("no Pod left", 60_000, async () => {
+      await eventually("no Pod left", PATIENCE_MS, async () => {
         const left = await stage.kubectl("-n", "e2e-verify", "get", "pods", "-o", "name");
         return left === "" ? true : undefined;
       });
@@ -92,7 +93,7 @@ describe("verified admission on a real node", () => {
   it("judges an ephemeral container like any other", async () => {
     const { reference } = await stage.signedImage("verify/main");
     await stage.kubectl("-n", "e2e-verify", "run", "debugged", `--image=${reference}`);
-    await stage.wait("condition=Ready", "pod/debugged", 60, "-n", "e2e-verify");
+    await stage.wait("condition=Ready", "pod/debugged", "-n", "e2e-verify");
     const debug = (image: string) =>
       stage.cluster.run([
         stage.cluster.program("kubectl"),
@@ -182,8 +183,8 @@ stringData: {cosign.pub: ${JSON.stringify(stage.keys.publicKey)}}
       "-p",
       '{"imagePullSecrets":[{"name":"pull"}]}',
     );
-    await eventually("the Pod admitted", 15_000, () => stage.apply(pod));
-    await stage.wait("condition=Ready", "pod/private", 60, "-n", "e2e-verify");
+    await eventually("the Pod admitted", PATIENCE_MS, () => stage.apply(pod));
+    await stage.wait("condition=Ready", "pod/private", "-n", "e2e-verify");
     await stage.kubectl("delete", "clusterimagepolicy", "e2e-private");
     await stage.kubectl("-n", "e2e-verify", "delete", "pod", "private", "--now");
   });

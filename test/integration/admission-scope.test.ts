@@ -25,7 +25,7 @@ describe("the scope of enforcement", function () {
     keys = await cosign.generateKeyPair("scope");
     product = await LocalProduct.start(cluster, undefined, extra);
     await cluster.kubectl(["apply", "-f", "-"], base());
-    await cluster.kubectl(["wait", "--for=condition=Ready", "cip/scope", "--timeout=60s"]);
+    await cluster.kubectl(["wait", "--for=condition=Ready", "cip/scope", "--timeout=90s"]);
     image = await signed("scope/app");
   });
 

@@ -19,12 +19,12 @@ describe("admission against a real API server", () => {
     keys = await cosign.generateKeyPair("admission");
     product = await LocalProduct.start(cluster);
     await cluster.kubectl(["apply", "-f", "-"], base());
-    await cluster.kubectl(["wait", "--for=condition=Ready", "cip/admission", "--timeout=60s"]);
+    await cluster.kubectl(["wait", "--for=condition=Ready", "cip/admission", "--timeout=90s"]);
   });
 
   // The operator first: while it lives it puts the webhook configurations back, and with them every write waits for nobody.
   after(async function () {
-    this.timeout(60_000);
+    this.timeout(120_000);
     cosign?.dispose();
     await product?.remove();
     if (cluster === undefined) return;
@@ -135,7 +135,7 @@ spec:
   images: [{glob: "${cluster.registry}/admission/**"}]
   authorities: [{key: {secretRef: {name: admission-key}}}]`,
     );
-    await cluster.kubectl(["wait", "--for=condition=Ready", "cip/admission", "--timeout=60s"]);
+    await cluster.kubectl(["wait", "--for=condition=Ready", "cip/admission", "--timeout=90s"]);
     await cluster.kubectl(["-n", "cosign-system", "delete", "secret", "admission-key"]);
     const message = await eventually("the condition", 30_000, async () => {
       const text = await cluster.kubectl([

@@ -36,7 +36,7 @@ describe("annotations near the limit of an object", () => {
   });
 
   after(async function () {
-    this.timeout(60_000);
+    this.timeout(120_000);
     await at?.close();
     await api?.close();
   });

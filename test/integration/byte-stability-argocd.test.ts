@@ -32,7 +32,7 @@ describe("byte stability under Argo CD's dry runs", () => {
   });
 
   after(async function () {
-    this.timeout(60_000);
+    this.timeout(120_000);
     await at?.close();
   });
 

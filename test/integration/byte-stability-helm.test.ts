@@ -19,7 +19,7 @@ describe("byte stability under Helm", () => {
   });
 
   after(async function () {
-    this.timeout(60_000);
+    this.timeout(120_000);
     helm?.dispose();
     await at?.close();
   });

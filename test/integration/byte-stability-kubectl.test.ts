@@ -17,7 +17,7 @@ describe("byte stability under kubectl", () => {
   });
 
   after(async function () {
-    this.timeout(60_000);
+    this.timeout(120_000);
     await at?.close();
   });
 

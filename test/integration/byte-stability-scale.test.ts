@@ -16,7 +16,7 @@ describe("byte stability under scaling", () => {
   });
 
   after(async function () {
-    this.timeout(60_000);
+    this.timeout(120_000);
     await metrics?.stop();
     await at?.close();
   });
@@ -30,7 +30,7 @@ describe("byte stability under scaling", () => {
   }
 
   async function expectScaled(name: string, count: number, was: Awaited<ReturnType<typeof deployed>>) {
-    const pods = await at.pods(name, count, 90_000);
+    const pods = await at.pods(name, count);
     expect(imagesOf(pods)).to.deep.equal([was.image]);
     expect(new Set(pods.map(sealOf))).to.deep.equal(new Set([was.seal]));
     expect((await settled(at, name)).seal).to.equal(was.seal);

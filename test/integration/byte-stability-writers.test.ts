@@ -24,7 +24,7 @@ describe("byte stability when whole objects are written back", () => {
   });
 
   after(async function () {
-    this.timeout(60_000);
+    this.timeout(120_000);
     await client?.close();
     await at?.close();
   });

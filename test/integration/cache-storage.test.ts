@@ -9,12 +9,12 @@ import { distributionConfig } from "../../core/cacheregistry/distribution.ts";
 import { backendName } from "../../core/cacheregistry/names.ts";
 import { objectStorageDriver } from "../../core/cacheregistry/storage.ts";
 import type { InClusterSpec, StorageCredentials, Upstream } from "../../core/cacheregistry/types.ts";
+import { freePort } from "../../hack/testcluster/controlplane.ts";
 import { settingsFrom } from "../../hack/testcluster/settings.ts";
 import { ensureTool } from "../../hack/testcluster/tools.ts";
 import { eventually } from "../support/kube.ts";
 import { startBucketServer, type TestBucketServer } from "../support/moto.ts";
 import {
-  freePort,
   getBlob,
   getManifest,
   putBlob,
@@ -45,7 +45,7 @@ interface Proxy {
 }
 
 describe("the cache on S3 (moto)", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let buckets: TestBucketServer;
   let binary: string;
   let dir: string;

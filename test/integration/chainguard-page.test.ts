@@ -36,7 +36,7 @@ describe("Chainguard's page", () => {
   });
 
   after(async function () {
-    this.timeout(60_000);
+    this.timeout(120_000);
     await at?.close();
   });
 

@@ -53,7 +53,7 @@ describe("kubectl entrepot cache", function () {
       spec: policy,
     });
     await configure({ "dev.chainguard.enable-cip-cache": "true", "no-match-policy": "allow" });
-    await cluster.kubectl(["wait", "--for=condition=Ready", `cip/${RUN}`, "--timeout=60s"]);
+    await cluster.kubectl(["wait", "--for=condition=Ready", `cip/${RUN}`, "--timeout=90s"]);
     const pushed = await cluster.pushImage({ repository: `${RUN}/app`, tag: "v1" });
     await cosign.sign(pushed.pinned, keys, "classic");
     image = pushed.reference;
@@ -221,7 +221,7 @@ describe("kubectl entrepot cache", function () {
     expect(view.seal.holds).to.equal(true);
     expect(view.records?.[0]).to.include({ valid: false });
     expect(view.records?.[0]?.reasons[0]).to.include(`of another epoch: 0, now it is ${to}`);
-    await eventually("a Pod is sealed in the new epoch", async () => (await rehearse("fresh")).includes(to), 60_000);
+    await eventually("a Pod is sealed in the new epoch", async () => (await rehearse("fresh")).includes(to));
     expect(asked(), "it was verified anew").to.be.greaterThan(before);
     const config = await cluster.kubectl(["-n", SYSTEM, "get", "cm", "config-policy-controller", "-o", "json"]);
     expect((JSON.parse(config) as { data: object }).data).to.include({ "no-match-policy": "allow" });

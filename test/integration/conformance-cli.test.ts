@@ -49,7 +49,7 @@ function bundleOf({ envelope, signedBytes, signature, material }: Candidate, hin
 }
 
 describe("cli/conformance.ts", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let scene: ForgedScene;
   let dir: string;
 

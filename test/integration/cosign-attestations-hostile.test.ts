@@ -20,7 +20,7 @@ function flipped(bytes: Buffer, at: number): Buffer {
 }
 
 describe("attestations that were tampered with", function () {
-  this.timeout(60_000); // cosign takes its time for a key's password
+  this.timeout(120_000); // cosign takes its time for a key's password
   let bench: SigningBench;
   let attester: Attester;
 

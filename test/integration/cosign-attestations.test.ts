@@ -21,7 +21,7 @@ function contains(source: string, json: string): EvaluationResult {
 }
 
 describe("attestations by the real cosign, in a real registry", function () {
-  this.timeout(60_000); // cosign takes its time for a key's password
+  this.timeout(120_000); // cosign takes its time for a key's password
   let bench: SigningBench;
   let attester: Attester;
   let alice: KeyPair;

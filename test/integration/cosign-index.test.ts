@@ -9,7 +9,7 @@ import { SigningBench } from "../support/signing.ts";
 import { keyAuthority, verifierOf } from "../support/verifying.ts";
 
 describe("an image for several platforms, signed by the real cosign", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let bench: SigningBench;
   let verify: VerifyAuthority;
 

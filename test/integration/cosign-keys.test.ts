@@ -10,7 +10,7 @@ const TYPE = "https://example.com/predicate/v1";
 const KINDS = ["P-256", "P-384", "P-521", "rsa", "rsa-4096", "ed25519"] as const satisfies readonly KeyKind[];
 
 describe("keys of every kind that cosign signs with", function () {
-  this.timeout(60_000); // cosign takes its time for a key's password
+  this.timeout(120_000); // cosign takes its time for a key's password
   let bench: SigningBench;
   let verify: VerifyAuthority;
 

@@ -14,7 +14,7 @@ const ATTESTED = { attestations: [{ name: "tests", predicateType: TYPE }] };
 const within = (): AbortSignal => AbortSignal.timeout(20_000);
 
 describe("what a verification asks a registry", function () {
-  this.timeout(60_000); // cosign takes its time for a key's password
+  this.timeout(120_000); // cosign takes its time for a key's password
   let bench: SigningBench;
   let verify: VerifyAuthority;
   let alice: KeyPair;

@@ -11,7 +11,7 @@ import { BUNDLE, envelope, Forger, flipped, REPOSITORY, statementFor } from "../
 import { getBlob, getManifest, putManifest, type TestRegistry } from "../support/registry.ts";
 
 describe("bundles that were tampered with", function () {
-  this.timeout(60_000); // cosign takes its time for a key's password
+  this.timeout(120_000); // cosign takes its time for a key's password
   let forger: Forger;
   let registry: TestRegistry;
   let cosign: Cosign;

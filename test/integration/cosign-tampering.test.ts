@@ -12,7 +12,7 @@ import { generatePem, type KeyKind } from "../support/keys.ts";
 import { getBlob, getManifest, putManifest, type TestRegistry } from "../support/registry.ts";
 
 describe("classic signatures that were tampered with", function () {
-  this.timeout(60_000); // cosign takes its time for a key's password
+  this.timeout(120_000); // cosign takes its time for a key's password
   let forger: Forger;
   let registry: TestRegistry;
   let cosign: Cosign;

@@ -10,7 +10,7 @@ import { keyAuthority, messageIn, signaturesOf, verifierOf } from "../support/ve
 const within = (): AbortSignal => AbortSignal.timeout(20_000);
 
 describe("signatures by the real cosign, in a real registry", function () {
-  this.timeout(60_000); // cosign takes its time for a key's password
+  this.timeout(120_000); // cosign takes its time for a key's password
   let bench: SigningBench;
   let verify: VerifyAuthority;
   let alice: KeyPair;

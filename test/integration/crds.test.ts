@@ -85,7 +85,7 @@ describe("The custom resource definitions", () => {
   });
 
   it("are what the models were generated from (make generate)", async function () {
-    this.timeout(60_000);
+    this.timeout(120_000);
     const generated = await generateModels();
     const committed = readdirSync(GENERATED, { recursive: true, withFileTypes: true }).filter((entry) =>
       entry.isFile(),
@@ -112,7 +112,7 @@ describe("The custom resource definitions in an API server", () => {
     client = await adminClient(cluster);
     await cluster.kubectl(["apply", "--server-side", "--force-conflicts", "-k", CRDS]);
     const names = CUSTOM_RESOURCES.map(({ plural, group }) => `crd/${plural}.${group}`);
-    await cluster.kubectl(["wait", "--for=condition=Established", "--timeout=30s", ...names]);
+    await cluster.kubectl(["wait", "--for=condition=Established", "--timeout=90s", ...names]);
   });
 
   after(async () => {
@@ -152,7 +152,7 @@ describe("The custom resource definitions in an API server", () => {
     const objects = VALID_OBJECTS.map(({ object }, index) => named(object, "valid", index));
 
     before(async function () {
-      this.timeout(60_000);
+      this.timeout(120_000);
       said = await answers(["create", "--dry-run=server"], objects);
     });
 
@@ -166,7 +166,7 @@ describe("The custom resource definitions in an API server", () => {
     const objects = INVALID_OBJECTS.map(({ object }, index) => named(object, "invalid", index));
 
     before(async function () {
-      this.timeout(60_000);
+      this.timeout(120_000);
       said = await answers(["create", "--dry-run=server"], objects);
     });
 
@@ -185,7 +185,7 @@ describe("The custom resource definitions in an API server", () => {
     const changed = INVALID_UPDATES.map(({ to }, index) => named(to, "update", index));
 
     before(async function () {
-      this.timeout(60_000);
+      this.timeout(120_000);
       const created = await answers(["create"], originals);
       allAccepted(created);
       const unchanged = await answers(["apply", "--server-side", "--force-conflicts", "--dry-run=server"], originals);

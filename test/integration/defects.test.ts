@@ -15,7 +15,7 @@ const POLICIES = "/apis/policy.sigstore.dev/v1alpha1/clusterimagepolicies";
 const ASKED = 40; // times: the order of Go's maps is as good as a coin
 
 describe("the defects of policy-controller", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let stage: Stage;
 
   before(async function () {
@@ -25,7 +25,7 @@ describe("the defects of policy-controller", function () {
 
   // The last defect ends policy-controller, and leaves what keeps it from starting again.
   after(async function () {
-    this.timeout(60_000);
+    this.timeout(120_000);
     await stage?.ours.deletePolicies(["four-later", "five"]);
     await stage?.close();
     await stage?.controller.end();

@@ -68,7 +68,7 @@ const compiled: readonly Row[] = [
 ].map((row) => ({ ...row, version: "v1beta1" }));
 
 describe("policies, compared with policy-controller", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let stage: Stage;
 
   before(async function () {
@@ -83,7 +83,7 @@ describe("policies, compared with policy-controller", function () {
   });
 
   after(async function () {
-    this.timeout(60_000);
+    this.timeout(120_000);
     await stage?.close();
   });
 

@@ -42,7 +42,7 @@ describe("compared with policy-controller", () => {
   });
 
   after(async function () {
-    this.timeout(60_000);
+    this.timeout(120_000);
     await stage?.close();
   });
 

@@ -113,7 +113,7 @@ const CASES: readonly (readonly [source: string, name: string, EvaluationInput, 
 ];
 
 describe("The policies of the examples", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let engine: ClosablePolicyEngine;
   before(async function () {
     this.timeout(0);

@@ -29,7 +29,7 @@ describe("Every example", () => {
     await cluster.kubectl([
       "wait",
       "--for=condition=Established",
-      "--timeout=30s",
+      "--timeout=90s",
       "crd",
       "-l",
       "app.kubernetes.io/name=entrepot",
@@ -46,7 +46,7 @@ describe("Every example", () => {
   for (const file of FILES) {
     // A dry run goes the whole way but for the writing, so that examples change nothing in a cluster that is in use.
     it(`${file} is taken by the API server, every field of it`, async function () {
-      this.timeout(30_000);
+      this.timeout(120_000);
       const path = join(EXAMPLES, file);
       const applied = await cluster.kubectl(["apply", "--dry-run=server", "--validate=strict", "-f", path]);
       expect(applied.trim().split("\n")).to.have.length(objects(file).length);

@@ -1,4 +1,5 @@
 // A gateway as its own process, with the rights that the installation gives it, a real API server, and an access Secret as the kubelet mounts it.
+
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
@@ -13,9 +14,10 @@ import { PasswordHashes } from "../../core/gatewayaccess/passwords.ts";
 import { accessDocument, type GatewayAccess } from "../../core/gatewayaccess/resolve.ts";
 import type { GatewaySpec } from "../../core/gatewayaccess/types.ts";
 import { CACHE_REGISTRIES, CACHE_RULES } from "../../crds/index.ts";
+import { freePort } from "../../hack/testcluster/controlplane.ts";
 import { type ClusterHandle, sharedCluster } from "../support/cluster.ts";
 import { adminClient, eventually, freshNamespace } from "../support/kube.ts";
-import { type Cleanup, freePort } from "./gateway-harness.ts";
+import type { Cleanup } from "./gateway-harness.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 

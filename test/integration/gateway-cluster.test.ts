@@ -10,9 +10,10 @@ import { dump, load } from "js-yaml";
 import type { ConnectedKubeClient } from "../../adapters/kube/client.ts";
 import type { KubeObject } from "../../adapters/kube/types.ts";
 import { CACHE_REGISTRIES, CACHE_RULES } from "../../crds/index.ts";
+import { freePort } from "../../hack/testcluster/controlplane.ts";
 import { type ClusterHandle, sharedCluster } from "../support/cluster.ts";
 import { adminClient, eventually, freshNamespace } from "../support/kube.ts";
-import { Cleanup, Distribution, freePort } from "./gateway-harness.ts";
+import { Cleanup, Distribution } from "./gateway-harness.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 

@@ -2,10 +2,10 @@ import { type ChildProcess, fork, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { CacheRuleView } from "../../core/cacherule/servable.ts";
+import { freePort } from "../../hack/testcluster/controlplane.ts";
 import { TEST_USER } from "../../hack/testcluster/registry.ts";
 import { settingsFrom } from "../../hack/testcluster/settings.ts";
 import { ensureTool } from "../../hack/testcluster/tools.ts";
@@ -28,15 +28,6 @@ export class Cleanup {
   async run(): Promise<void> {
     for (const step of this.#steps.splice(0).reverse()) await step();
   }
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  return typeof address === "object" && address !== null ? address.port : 0;
 }
 
 /** A real CNCF distribution on loopback; with `upstream` a pull-through cache of that address. */

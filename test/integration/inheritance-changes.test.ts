@@ -16,7 +16,7 @@ describe("inheritance, when something changed since", () => {
   });
 
   after(async function () {
-    this.timeout(60_000);
+    this.timeout(120_000);
     await at?.close();
   });
 
@@ -180,7 +180,7 @@ describe("inheritance, when something changed since", () => {
     await at.cluster.kubectl(["annotate", "cip", "changes", "note=reviewed"]);
     const status = JSON.stringify({ status: { observedGeneration: 1, conditions: [] } });
     await at.cluster.kubectl(["patch", "cip", "changes", "--subresource=status", "--type=merge", "-p", status]);
-    await at.cluster.kubectl(["wait", "--for=condition=Ready", "cip/changes", "--timeout=60s"]);
+    await at.cluster.kubectl(["wait", "--for=condition=Ready", "cip/changes", "--timeout=90s"]);
     expect(await generation()).not.to.equal(before);
     await at.restartWebhook();
     const spent = await cost("changes/labelled", async () => {

@@ -129,7 +129,7 @@ export class Inheritance {
   }
 
   /** The Pods of `app` once there are `count`. */
-  pods(app: string, count: number, ms = 40_000): Promise<readonly Item[]> {
+  pods(app: string, count: number, ms = 90_000): Promise<readonly Item[]> {
     return eventually(
       `${count} Pods of ${app}`,
       async () => {
@@ -157,7 +157,7 @@ export class Inheritance {
       metadata: { name, labels: { "made-by": this.name } },
       spec: { images: [{ glob: `${this.cluster.registry}/${glob}` }], authorities: [{ key, ...more }] },
     });
-    await this.cluster.kubectl(["wait", "--for=condition=Ready", `cip/${name}`, "--timeout=60s"]);
+    await this.cluster.kubectl(["wait", "--for=condition=Ready", `cip/${name}`, "--timeout=90s"]);
   }
 
   /** Replaces the configuration; resolves once the replica behind the door goes by it. Its epoch tells. */
@@ -225,7 +225,7 @@ export class Inheritance {
       fetch(status)
         .then(({ ok }) => ok)
         .catch(() => false);
-    await eventually("the second replica", isReady, 60_000);
+    await eventually("the second replica", isReady);
     this.lead("second");
   }
 

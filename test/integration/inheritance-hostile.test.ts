@@ -17,7 +17,7 @@ describe("inheritance that was not earned", () => {
   });
 
   after(async function () {
-    this.timeout(60_000);
+    this.timeout(120_000);
     if (at === undefined) return;
     await at.cluster.kubectl(["delete", "nodes", "-l", "entrepot.dev/inheritance"]);
     await at.close();
@@ -97,7 +97,7 @@ describe("inheritance that was not earned", () => {
   });
 
   it("never runs the unsigned image that a tag was moved to, cached or not, whatever made the Pod", async function () {
-    this.timeout(90_000);
+    this.timeout(120_000);
     await at.configure({ "dev.entrepot.tag-ttl": "1s", "dev.entrepot.cache-epoch": "moved" });
     const { reference, digest } = await at.signed("hostile/moved");
     const name = (kind: Kind) => `moved-${kind.toLowerCase()}`;

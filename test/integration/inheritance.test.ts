@@ -17,7 +17,7 @@ describe("inheritance, by the real controllers", () => {
   });
 
   after(async function () {
-    this.timeout(60_000);
+    this.timeout(120_000);
     if (at === undefined) return;
     await at.kubectl("delete", "daemonsets,nodes", "--selector=entrepot.dev/inheritance", "--wait=false");
     await at.close();
@@ -81,12 +81,12 @@ describe("inheritance, by the real controllers", () => {
 
   for (const replicas of [1, 20, 100]) {
     it(`a Deployment of ${replicas} by tag: ${COLD} requests, all of them at the Deployment`, async function () {
-      this.timeout(90_000);
+      this.timeout(120_000);
       const name = `of-${replicas}`;
       const { reference, digest } = await at.signed(`inherit/${name}`);
       await at.apply(workload("Deployment", name, reference, replicas));
       expect(at.requests(`inherit/${name}`)).to.equal(COLD);
-      const pods = await at.pods(name, replicas, 80_000);
+      const pods = await at.pods(name, replicas);
       expect(at.requests(`inherit/${name}`)).to.equal(COLD);
       expect(imagesOf(pods)).to.deep.equal([`${reference}@${digest}`]);
       expect(new Set(pods.map(sealOf))).to.deep.equal(new Set([sealOf(await at.get(`deployment/${name}`))]));
@@ -94,7 +94,7 @@ describe("inheritance, by the real controllers", () => {
   }
 
   it("a scale-up, a restart of the webhook, a second replica of it, the registry switched off: no request", async function () {
-    this.timeout(90_000);
+    this.timeout(120_000);
     const before = at.requests();
     const grow = async (replicas: number) => {
       await at.kubectl("scale", "deployment", "of-20", `--replicas=${replicas}`);

@@ -34,7 +34,7 @@ describe("the next Pod of an old Deployment", function () {
   });
 
   after(async function () {
-    this.timeout(60_000);
+    this.timeout(120_000);
     await product?.close();
     await cluster?.kubectl(["delete", "namespace", NAME, "--wait=false"]);
   });
@@ -91,7 +91,7 @@ describe("the next Pod of an old Deployment", function () {
     await cluster.kubectl(["label", "trustroot", "anew", "team=platform"]);
     const status = JSON.stringify({ status: { observedGeneration: 1, conditions: [] } });
     await cluster.kubectl(["patch", "trustroot", "anew", "--subresource=status", "--type=merge", "-p", status]);
-    await cluster.kubectl(["wait", "--for=condition=Ready", "trustroot/anew", "--timeout=60s"]);
+    await cluster.kubectl(["wait", "--for=condition=Ready", "trustroot/anew", "--timeout=90s"]);
     await scale(5);
     expect(asked(), "a hit").to.equal(0);
 

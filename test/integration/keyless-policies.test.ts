@@ -42,7 +42,7 @@ describe("policy-controller's own scenarios with keyless signatures", function (
   });
 
   after(async function () {
-    this.timeout(60_000);
+    this.timeout(120_000);
     await product?.close();
   });
 

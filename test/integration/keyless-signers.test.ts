@@ -29,7 +29,7 @@ const BY_LOG: Authority = { ctlog: { trustRootRef: "test" } };
 const BY_TIMESTAMP: Authority = { rfc3161timestamp: { trustRootRef: "test" } };
 
 describe("signatures and the servers of Sigstore", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let stage: KeylessStage;
   const extra: { stop(): Promise<void> }[] = [];
 

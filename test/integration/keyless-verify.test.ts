@@ -42,7 +42,7 @@ const SIGNINGS: readonly Signing[] = [
 ];
 
 describe("keyless signatures by the real cosign and Fulcio", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let stage: KeylessStage;
   let material: TrustMaterial;
 

@@ -24,7 +24,7 @@ function publicKeyReply(usage = "SIGN_VERIFY"): Reply {
 const refusal = (type: string, status = 400): Reply => json(status, { __type: type, message: `body ${SECRET}` });
 
 describe("A public key from AWS KMS (a fake of it, through AWS's SDK)", function () {
-  this.timeout(30_000);
+  this.timeout(120_000);
   const server = new FakeHttps();
   let restore: () => void = () => undefined;
   let fetch: FetchPublicKey;

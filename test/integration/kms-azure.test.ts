@@ -15,7 +15,7 @@ const TENANT = "00000000-0000-0000-0000-000000000001";
  * against Azure.
  */
 describe("A public key from Azure Key Vault (a fake of it, through Azure's SDK)", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const server = new FakeHttps();
   let restore: () => void = () => undefined;
   let fetch: FetchPublicKey;

@@ -15,7 +15,7 @@ const NEW = generatePem("rsa").publicKey;
 
 /** FAKE of Google Cloud KMS over REST: paths and shapes are those of Google's own protobufs, and its own SDK reads them. It never ran against Google. */
 describe("A public key from Google Cloud KMS (a fake of it, through Google's SDK)", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let server: Server;
   let folder: string;
   let restore: () => void = () => undefined;

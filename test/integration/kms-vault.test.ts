@@ -7,10 +7,10 @@ import { expect } from "chai";
 import { dump, load } from "js-yaml";
 import { createKms, type FetchPublicKey } from "../../adapters/kms/client.ts";
 import { publicKeyOf, type VaultLogin, type VaultSettings } from "../../adapters/kms/vault.ts";
+import { freePort } from "../../hack/testcluster/controlplane.ts";
 import { sharedCluster } from "../support/cluster.ts";
 import { kmsFailure, kmsSettings } from "../support/kms.ts";
 import { Vault } from "../support/vault.ts";
-import { freePort } from "./gateway-harness.ts";
 
 const { signal } = new AbortController();
 
@@ -19,7 +19,7 @@ function reader(address: string, login: VaultLogin, change: Partial<VaultSetting
 }
 
 describe("A public key from HashiCorp Vault (a real one)", function () {
-  this.timeout(30_000);
+  this.timeout(120_000);
   let vault: Vault;
   let fetchKey: FetchPublicKey;
 
@@ -85,7 +85,7 @@ describe("A public key from HashiCorp Vault (a real one)", function () {
 });
 
 describe("A public key from HashiCorp Vault (a real one), by the operator's ServiceAccount", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const namespace = `vault-${process.pid}`;
   let vault: Vault;
   let folder: string;

@@ -163,7 +163,7 @@ describe("Leader election", () => {
       const begin = performance.now();
       const a = candidate("a");
       await eventually("a leads", () => a.state.leading);
-      expect(performance.now() - begin, identity).to.be.within(900, 3500);
+      expect(performance.now() - begin, identity).to.be.within(900, 30_000);
     }
   });
 

@@ -37,7 +37,7 @@ describe("workloads while no webhook answers", function () {
       metadata: { name: NS, labels: { "policy.sigstore.dev/include": "true" } },
     });
     await policy("match-passing", {});
-    await cluster.kubectl(["wait", "--for=condition=Ready", "cip/match-passing", "--timeout=60s"]);
+    await cluster.kubectl(["wait", "--for=condition=Ready", "cip/match-passing", "--timeout=90s"]);
     const labels = { app: "app", tier: "gold" };
     const spec = { terminationGracePeriodSeconds: 0, containers: [{ name: "app", image: APP }] };
     const metadata = { namespace: NS, labels, finalizers: [HOLD] };
@@ -132,7 +132,7 @@ describe("workloads while no webhook answers", function () {
   it("are asked about once a policy reads their metadata, before it is Ready, and are judged by it", async () => {
     expect(await conditions()).to.deep.equal(matchConditions(READS_NOTHING));
     await policy("match-reading", reading);
-    await cluster.kubectl(["wait", "--for=condition=Ready", "cip/match-reading", "--timeout=60s"]);
+    await cluster.kubectl(["wait", "--for=condition=Ready", "cip/match-reading", "--timeout=90s"]);
     expect(await conditions()).to.deep.equal(matchConditions(METADATA));
     expect(await conditions("mutatingwebhookconfiguration")).to.deep.equal(matchConditions(METADATA));
     for (const kind of ["mutatingwebhookconfiguration", "validatingwebhookconfiguration"])
@@ -159,7 +159,7 @@ describe("workloads while no webhook answers", function () {
     await apply(silent);
     try {
       await policy("match-reading", { policy: { ...reading.policy, includeObjectMeta: false } });
-      await cluster.kubectl(["wait", "--for=condition=ConfigMapUpdated=False", "cip/match-reading", "--timeout=60s"]);
+      await cluster.kubectl(["wait", "--for=condition=ConfigMapUpdated=False", "cip/match-reading", "--timeout=90s"]);
       await product.stopPart("operator");
       await product.startPart("operator");
       await operatorAtWork();
@@ -178,7 +178,7 @@ describe("workloads while no webhook answers", function () {
 
   it("pass by at once when the policy that reads is deleted; conditions of others are taken away", async () => {
     await policy("match-reading", reading);
-    await cluster.kubectl(["wait", "--for=condition=Ready", "cip/match-reading", "--timeout=60s"]);
+    await cluster.kubectl(["wait", "--for=condition=Ready", "cip/match-reading", "--timeout=90s"]);
     expect(await conditions()).to.deep.equal(matchConditions(METADATA));
     for (const name of [UPDATES_NAME, ADMISSION_NAME])
       await cluster.kubectl(["patch", "validatingwebhookconfiguration", name, "--type=json", "-p", NEVER[name] ?? ""]);

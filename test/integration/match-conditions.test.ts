@@ -10,6 +10,8 @@ import { Stage } from "./match-conditions-stage.ts";
 import { seals, speaks, type World, worlds } from "./match-conditions-worlds.ts";
 
 const RUNS = 150;
+/** A control shall not fail by chance. */
+const SEED_OF_CONTROLS = 42;
 const NOTHING: PolicyReads = { spec: false, metadata: false };
 const SPEC: PolicyReads = { spec: true, metadata: false };
 const METADATA: PolicyReads = { spec: false, metadata: true };
@@ -107,7 +109,11 @@ describe("the match conditions", function () {
 
   for (const one of WEAKENED) {
     it(`leave out too much when weakened, which is found out: ${one.name}`, async () => {
-      const { failed } = await fc.check(property([one]), { numRuns: 1_500, endOnFailure: true });
+      const { failed } = await fc.check(property([one]), {
+        seed: SEED_OF_CONTROLS,
+        numRuns: 1_500,
+        endOnFailure: true,
+      });
       expect(failed).to.equal(true);
     });
   }

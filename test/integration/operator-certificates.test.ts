@@ -33,7 +33,7 @@ type Configuration = KubeObject & {
 };
 
 describe("Certificates and webhook configurations over the years, on a real API server", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const signal = new AbortController().signal;
   const clock = new FakeClock(new Date());
   let cluster: ClusterHandle;

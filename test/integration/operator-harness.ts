@@ -10,11 +10,11 @@ import { Resources } from "../../adapters/kube/resources.ts";
 import type { KubeClient, KubeObject } from "../../adapters/kube/types.ts";
 import { CACHE_RULES, type CacheRuleObject } from "../../crds/index.ts";
 import { removeWebhooks } from "../../hack/local/product.ts";
+import { freePort } from "../../hack/testcluster/controlplane.ts";
 import { isRolledOut } from "../../operator/incluster/rollout.ts";
 import type { DeploymentObject, EndpointSliceObject } from "../../operator/resources.ts";
 import { type ClusterHandle, sharedCluster } from "../support/cluster.ts";
 import { adminClient, eventually } from "../support/kube.ts";
-import { freePort } from "./gateway-harness.ts";
 
 export const NAMESPACE = "cosign-system";
 const ROOT = join(import.meta.dirname, "../..");
@@ -56,6 +56,12 @@ export class OperatorProcess {
     return this.#log;
   }
 
+  /** Throws, with the end of its log, when it has ended by itself: nothing is to be waited for then. */
+  mustLive(): void {
+    if (this.#child === undefined || (this.#child.exitCode === null && this.#child.signalCode === null)) return;
+    throw new Error(`the operator ended:\n${this.#log.slice(-3000)}`);
+  }
+
   async start(): Promise<void> {
     const child = spawn(process.execPath, [join(ROOT, "main.ts"), "operator", ...this.#flags], {
       env: this.#env,
@@ -68,7 +74,7 @@ export class OperatorProcess {
       });
     }
     await eventually("the operator is ready", async () => {
-      if (child.exitCode !== null) throw new Error(`the operator ended:\n${this.#log.slice(-3000)}`);
+      this.mustLive();
       return await fetch(`http://127.0.0.1:${this.#env["STATUS_PORT"]}/readyz`).then(
         ({ ok }) => ok,
         () => false,
@@ -266,7 +272,7 @@ export async function operatorStage(
   }
   const client = await adminClient(cluster);
   await cluster.kubectl(["apply", "--server-side", "--force-conflicts", "-k", join(ROOT, "deploy/dev")]);
-  await cluster.kubectl(["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"]);
+  await cluster.kubectl(["wait", "--for=condition=Established", "crd", "--all", "--timeout=90s"]);
   await removeWebhooks(cluster);
   await prepare?.(cluster);
   const pages = new FakePages();

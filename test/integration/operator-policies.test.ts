@@ -24,7 +24,7 @@ const CUE = 'predicateType: "https://example.com/x"\n';
 const RESYNC_MS = 1_500;
 
 describe("What policies need from outside the cluster, on a real API server (AWS KMS is a fake)", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const kms = new FakeHttps();
   const web = new FakeHttps(kms.identity);
   let cluster: ClusterHandle;
@@ -38,7 +38,7 @@ describe("What policies need from outside the cluster, on a real API server (AWS
     cluster = await sharedCluster();
     client = await adminClient(cluster);
     await cluster.kubectl(["apply", "--server-side", "--force-conflicts", "-k", join(ROOT, "crds")]);
-    await cluster.kubectl(["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"]);
+    await cluster.kubectl(["wait", "--for=condition=Established", "crd", "--all", "--timeout=90s"]);
     for (const file of ["namespace.yaml", "operator-rbac.yaml"])
       await cluster.kubectl(["apply", "--server-side", "--force-conflicts", "-f", join(ROOT, "deploy/base", file)]);
     await Promise.all([kms.start(), web.start()]);

@@ -222,10 +222,10 @@ describe("The operator and other registries (contract fakes, never run against t
     });
 
     it("takes the rule away with its object, then the credential set with the registry", async () => {
-      await stage.cluster.kubectl(["delete", "cacherule", "demo-prometheus", "--timeout=30s"]);
+      await stage.cluster.kubectl(["delete", "cacherule", "demo-prometheus", "--timeout=90s"]);
       expect(azure.rule("demo-prometheus")).to.equal(undefined);
       expect([...azure.stored.keys()].some((key) => /credentialsets/i.test(key))).to.equal(true);
-      await stage.cluster.kubectl(["delete", "cacheregistry", "acr", "--timeout=30s"]);
+      await stage.cluster.kubectl(["delete", "cacheregistry", "acr", "--timeout=90s"]);
       expect([...azure.stored.keys()].filter((key) => /credentialsets/i.test(key))).to.deep.equal([]);
       expect(stage.operator.log).to.not.contain(SECRET);
     });
@@ -250,8 +250,8 @@ describe("The operator and other registries (contract fakes, never run against t
       await ruleSays("quay", "Ready", "True Ready");
       expect((await ruleSays("one-image", "Ready", "False UnsupportedShape")).message).to.contain("quay.io/*");
       expect((await rule("quay"))?.status?.pullPrefix).to.equal(`${new URL(harbor.url).host}/quay`);
-      await stage.cluster.kubectl(["delete", "cacherule", "quay", "one-image", "--timeout=30s"]);
-      await stage.cluster.kubectl(["delete", "cacheregistry", "harbor", "--timeout=30s"]);
+      await stage.cluster.kubectl(["delete", "cacherule", "quay", "one-image", "--timeout=90s"]);
+      await stage.cluster.kubectl(["delete", "cacheregistry", "harbor", "--timeout=90s"]);
       expect(harbor.writes.map((line) => line.split(" ")[0])).to.include.members(["POST", "DELETE"]);
       expect(stage.operator.log).to.not.contain(harbor.password);
       await stage.cluster.kubectl(["-n", NAMESPACE, "delete", "configmap", "harbor-ca"]);

@@ -17,7 +17,7 @@ import { adminClient, freshNamespace } from "../support/kube.ts";
 const RULE = { rotateAfterSeconds: 1_000, keepRetiredSeconds: 5_000 };
 
 describe("The published seal keys", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let cluster: ClusterHandle;
   let client: ConnectedKubeClient;
   let namespace: string;

@@ -20,11 +20,11 @@ import {
   type Condition,
 } from "../../crds/index.ts";
 import { removeWebhooks } from "../../hack/local/product.ts";
+import { freePort } from "../../hack/testcluster/controlplane.ts";
 import type { SecretObject } from "../../operator/resources.ts";
 import type { ClusterHandle, ExtraRegistry } from "../support/cluster.ts";
 import { eventually } from "../support/kube.ts";
 import { demandRotation } from "../support/seal-keys.ts";
-import { freePort } from "./gateway-harness.ts";
 import {
   type FakeKubelet,
   type FakePages,

@@ -21,7 +21,7 @@ const RUN = `padm-${randomBytes(3).toString("hex")}`;
 const STATIC = { images: [{ glob: "**" }], authorities: [{ static: { action: "pass" } }] };
 
 describe("policies before the API server", function () {
-  this.timeout(30_000);
+  this.timeout(120_000);
   let cluster: ClusterHandle;
   let client: ConnectedKubeClient;
   let webhook: PolicyWebhook;
@@ -58,7 +58,7 @@ describe("policies before the API server", function () {
   });
 
   after(async function () {
-    this.timeout(60_000);
+    this.timeout(120_000);
     await webhook?.close();
     for (const resource of [CLUSTER_IMAGE_POLICIES, TRUST_ROOTS]) {
       const { items } = (await client?.list(resource)) ?? { items: [] };

@@ -8,7 +8,7 @@ import { request } from "../support/admission.ts";
 import { enginePath } from "../support/policy-engine.ts";
 
 describe("compiling policies at admission", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let engine: ClosablePolicyEngine;
   before(async function () {
     this.timeout(0);

@@ -11,7 +11,7 @@ const detail = (type: string, fields: Fields): Fields => ({
 });
 
 describe("Artifact Registry in trouble (contract fake, never run against Google; through Google's SDK)", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let stage: Stage;
   let end: () => Promise<void> = () => Promise.resolve();
 

@@ -23,7 +23,7 @@ import { withEnvironment } from "../support/kms.ts";
 const ROOT = join(import.meta.dirname, "../..");
 
 describe("Signing in to Artifact Registry (contract fake, never run against Google; through Google's SDK)", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let stage: Stage;
   let end: () => Promise<void> = () => Promise.resolve();
 

@@ -6,7 +6,7 @@ const UID = "5c0a1e9e-0000-4000-8000-000000000001";
 const VERSION = "projects/acme-cache/secrets/hub/versions/3";
 
 describe("A rule on Google Artifact Registry (contract fake, never run against Google; through Google's SDK)", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let stage: Stage;
   let end: () => Promise<void> = () => Promise.resolve();
 

@@ -17,7 +17,7 @@ function lower(headers: Readonly<Record<string, string>>): Readonly<Record<strin
 }
 
 describe("Azure's description of its API, and the fake and Entrepot's client beside it (never run against Azure)", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const samples = examples();
   const recorded = recordedExchanges();
   /** A server that answers what it is told, beside the token endpoint. */

@@ -26,7 +26,7 @@ const AUTH = [
 ];
 
 describe("Credential sets of an Azure Container Registry (contract fake, never run against Azure)", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let stage: AzureStage;
   let seen = 0;
 

@@ -8,7 +8,7 @@ const { signal } = new AbortController();
 const BODY = "secret body";
 
 describe("Signing in to Azure for its registries (contract fake, never run against Azure)", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let stage: AzureStage;
 
   before(async function () {

@@ -7,7 +7,7 @@ import { REGISTRY_ID } from "../support/azure/replies.ts";
 const { signal } = new AbortController();
 
 describe("Cache rules of an Azure Container Registry (contract fake, never run against Azure)", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let stage: AzureStage;
 
   before(async function () {

@@ -6,12 +6,13 @@ import { expect } from "chai";
 import { load } from "js-yaml";
 import type { KubeObject } from "../../adapters/kube/types.ts";
 import type { CacheRuleObject } from "../../crds/index.ts";
+import { freePort } from "../../hack/testcluster/controlplane.ts";
 import { settingsFrom } from "../../hack/testcluster/settings.ts";
 import { ensureTool } from "../../hack/testcluster/tools.ts";
 import { OwnDistributionRegistry } from "../../operator/providers/owndistribution.ts";
 import type { SecretObject } from "../../operator/resources.ts";
 import { eventually } from "../support/kube.ts";
-import { freePort, getManifest, pushTinyImage, sha256, startRegistry, type TestRegistry } from "../support/registry.ts";
+import { getManifest, pushTinyImage, sha256, startRegistry, type TestRegistry } from "../support/registry.ts";
 import { basicAuth, planOf, registryOf, requestOf, ruleOf, SIGNAL, world } from "./product-rendered-harness.ts";
 
 type ConfigMap = KubeObject & { readonly data?: Record<string, string> };
@@ -57,7 +58,7 @@ function start(text: string, user = { username: "test", password: "test-only-pas
 }
 
 describe("a distribution of one's own, with the real program", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let upstream: TestRegistry;
   let binary: string;
   let dir: string;

@@ -27,7 +27,7 @@ const CREATE: readonly Case[] = [
 ];
 
 describe("Amazon ECR's failures (contract fake by botocore's model, through AWS's SDK, never run against AWS)", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const suite = withFakeEcr();
   const request = (of = ecrRegistry({}, { endpoint: suite.fake.endpoint })) =>
     ecrRequest({ source: "docker.io/*", target: "hub/*" }, of);

@@ -8,7 +8,7 @@ const CREATE = "CreatePullThroughCacheRule";
 const RULE = { ecrRepositoryPrefix: "hub", upstreamRegistryUrl: "registry-1.docker.io", credentialArn: HUB_SECRET };
 
 describe("ECR's service model, as the fake holds requests and answers against it", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let model: EcrModel;
 
   before(async function () {

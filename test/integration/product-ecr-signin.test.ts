@@ -28,7 +28,7 @@ const assumeRole = (
 </AssumeRoleResponse>`;
 
 describe("Signing in to Amazon ECR (contract fake, through AWS's SDK, never run against AWS)", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const suite = withFakeEcr();
   let sts: FakeHttps;
   let restore: () => void = () => undefined;

@@ -19,7 +19,7 @@ const FULL: TemplateSpec = {
 };
 
 describe("Amazon ECR's repository creation templates (contract fake by botocore's model, never run against AWS)", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const suite = withFakeEcr();
   const request = (repositoryTemplate?: TemplateSpec) =>
     ecrRequest(

@@ -5,7 +5,7 @@ import { withFakeEcr } from "../support/ecr/suite.ts";
 const HUB = { source: "docker.io/*", target: "hub/*" };
 
 describe("Amazon ECR's rules (contract fake by botocore's model, through AWS's SDK, never run against AWS)", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const suite = withFakeEcr();
   const registry = (change = {}) => ecrRegistry(change, { endpoint: suite.fake.endpoint });
   const request = (change = {}, of = registry()) => ecrRequest({ ...HUB, ...change }, of);

@@ -11,7 +11,7 @@ const GHCR = endpointName("main", "ghcr.io");
 const PASSWORD = "ghp_0123456789";
 
 describe("Credentials of upstreams in Harbor (contract fake, never run against Harbor)", function () {
-  this.timeout(20_000);
+  this.timeout(120_000);
   let harbor: FakeHarbor;
   let stage: HarborStage;
 

@@ -7,7 +7,7 @@ import { specFile } from "../support/specs.ts";
 const CONTRACT = specFile("harbor-v2.15.2-swagger.yaml");
 
 describe("What goes wrong with Harbor (contract fake, never run against Harbor)", function () {
-  this.timeout(20_000);
+  this.timeout(120_000);
   let harbor: FakeHarbor;
   let stage: HarborStage;
 

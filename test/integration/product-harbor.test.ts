@@ -9,7 +9,7 @@ const CONTRACT = specFile("harbor-v2.15.2-swagger.yaml");
 const GHCR = endpointName("main", "ghcr.io");
 
 describe("Harbor (contract fake, never run against Harbor)", function () {
-  this.timeout(20_000);
+  this.timeout(120_000);
   let harbor: FakeHarbor;
   let stage: HarborStage;
 

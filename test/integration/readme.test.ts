@@ -19,7 +19,7 @@ describe("the README", () => {
   });
 
   after(function () {
-    this.timeout(60_000);
+    this.timeout(120_000);
     cluster("down");
   });
 
@@ -32,7 +32,7 @@ describe("the README", () => {
 
   for (const [index, block] of BLOCKS.filter((text) => text.startsWith("kubectl")).entries()) {
     it(`has commands that work: ${block.split("\n")[0]?.slice(0, 60)} (${index + 1})`, function () {
-      this.timeout(60_000);
+      this.timeout(120_000);
       const { status, stdout, stderr } = cluster("exec", "--", "bash", "-euo", "pipefail", "-c", block);
       expect(status, `${stdout}\n${stderr}`).to.equal(0);
     });

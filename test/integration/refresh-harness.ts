@@ -11,6 +11,7 @@ import { createLog } from "../../adapters/telemetry/log.ts";
 import type { CachedStatus } from "../../core/refresh/held.ts";
 import { ANONYMOUS } from "../../core/registry/keychain.ts";
 import type { CacheRegistryObject, CacheRuleObject, CacheRuleSpec } from "../../crds/index.ts";
+import { freePort } from "../../hack/testcluster/controlplane.ts";
 import { settingsFrom } from "../../hack/testcluster/settings.ts";
 import { ensureTool } from "../../hack/testcluster/tools.ts";
 import { RegistryDoors } from "../../operator/refresh/doors.ts";
@@ -18,7 +19,7 @@ import { RefreshMetrics } from "../../operator/refresh/metrics.ts";
 import { type RefreshDependencies, refreshReconciler } from "../../operator/refresh/reconciler.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { eventually } from "../support/kube.ts";
-import { type Cleanup, freePort } from "./gateway-harness.ts";
+import type { Cleanup } from "./gateway-harness.ts";
 
 /** A real CNCF distribution that proxies one upstream and forgets what it fetched after `ttl`. */
 export class TtlProxy {

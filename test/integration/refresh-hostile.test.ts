@@ -53,7 +53,7 @@ function registry(answers: Answers): Answering {
 }
 
 describe("refresh and a registry that means harm", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const perTest = new Cleanup();
   afterEach(() => perTest.run());
 

@@ -17,7 +17,7 @@ function productRegistry(pullSecretRef?: string): CacheRegistryObject {
 }
 
 describe("refresh of rules on other registries", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const perTest = new Cleanup();
   afterEach(() => perTest.run());
 

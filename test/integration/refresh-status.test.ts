@@ -20,7 +20,7 @@ const NAME = "refresh-status";
 const SIGNAL = new AbortController().signal;
 
 describe("status.cached beside the rest of status, on a real API server", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const cleanup = new Cleanup();
   let cluster: ClusterHandle;
   let client: ConnectedKubeClient;

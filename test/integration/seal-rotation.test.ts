@@ -45,7 +45,7 @@ describe("the rotation of the seal keys, with two replicas", () => {
   });
 
   after(async function () {
-    this.timeout(60_000);
+    this.timeout(120_000);
     await at?.close();
     lag?.close();
     await api?.close();

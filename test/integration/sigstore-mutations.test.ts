@@ -22,7 +22,7 @@ const difference = fc.integer({ min: 1, max: 255 });
 const RUNS = 200;
 
 describe("one changed byte", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let scene: ForgedScene;
 
   before(async () => {

@@ -41,11 +41,11 @@ describe("a storm of Pods with several credentials", () => {
         },
       ],
     });
-    await at.cluster.kubectl(["wait", "--for=condition=Ready", `cip/${NAME}`, "--timeout=60s"]);
+    await at.cluster.kubectl(["wait", "--for=condition=Ready", `cip/${NAME}`, "--timeout=90s"]);
   });
 
   after(async function () {
-    this.timeout(60_000);
+    this.timeout(120_000);
     await at?.close();
     door?.close();
     await registry?.stop();

@@ -20,7 +20,7 @@ const base64 = (text: string) => Buffer.from(text).toString("base64");
 const SUBJECT = { organization: "an organization", commonName: "a name" };
 
 describe("TrustRoots on a real API server", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let cluster: ClusterHandle;
   let client: ConnectedKubeClient;
   let roots: TrustRootCluster;
@@ -35,7 +35,7 @@ describe("TrustRoots on a real API server", function () {
     client = await adminClient(cluster);
     roots = new TrustRootCluster(client);
     await cluster.kubectl(["apply", "--server-side", "--force-conflicts", "-k", join(ROOT, "deploy/dev")]);
-    await cluster.kubectl(["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"]);
+    await cluster.kubectl(["wait", "--for=condition=Established", "crd", "--all", "--timeout=90s"]);
     await removeWebhooks(cluster);
     kubeconfig = await serviceAccountKubeconfig(cluster, "operator");
   });

@@ -30,7 +30,7 @@ describe("TrustRoots and who they make believed", function () {
   });
 
   after(async function () {
-    this.timeout(60_000);
+    this.timeout(120_000);
     await product?.close();
     await Promise.all(extra.map((server) => server.stop()));
   });

@@ -7,20 +7,20 @@ import type { ConnectedKubeClient } from "../../adapters/kube/client.ts";
 import { installedCopy } from "../../adapters/trust/publicgood.ts";
 import { PUBLIC_GOOD_CONFIG_MAP } from "../../core/trust/names.ts";
 import { removeWebhooks } from "../../hack/local/product.ts";
+import { freePort } from "../../hack/testcluster/controlplane.ts";
 import { type OperatorFlags, parseOperatorFlags } from "../../operator/flags.ts";
 import { publicGoodSource } from "../../operator/trustroot/source.ts";
 import { type ClusterHandle, requireNoOperator, sharedCluster } from "../support/cluster.ts";
 import { adminClient, eventually } from "../support/kube.ts";
 import { trustedRootJson, urisOf } from "../support/trusted-root.ts";
 import { TufMirror, TufRepositoryMaker } from "../support/tuf-repository.ts";
-import { freePort } from "./gateway-harness.ts";
 import { NAMESPACE, OperatorProcess, serviceAccountKubeconfig } from "./operator-harness.ts";
 import { TrustRootCluster } from "./trustroot-harness.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 
 describe("The operator process and trust roots", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const folder = mkdtempSync(join(tmpdir(), "entrepot-trustroot-"));
   const rootFile = join(folder, "root.json");
   let cluster: ClusterHandle;
@@ -36,7 +36,7 @@ describe("The operator process and trust roots", function () {
     client = await adminClient(cluster);
     roots = new TrustRootCluster(client);
     await cluster.kubectl(["apply", "--server-side", "--force-conflicts", "-k", join(ROOT, "deploy/dev")]);
-    await cluster.kubectl(["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"]);
+    await cluster.kubectl(["wait", "--for=condition=Established", "crd", "--all", "--timeout=90s"]);
     await removeWebhooks(cluster);
     await roots.clear();
   });

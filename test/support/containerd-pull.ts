@@ -91,7 +91,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"
   }
 
   async #run(...args: readonly string[]): Promise<string> {
-    const { stdout } = await execute(this.#ctr, ["--address", this.#socket, ...args], { timeout: 60_000 });
+    const { stdout } = await execute(this.#ctr, ["--address", this.#socket, ...args], { timeout: 180_000 });
     return stdout;
   }
 }

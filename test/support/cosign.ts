@@ -49,7 +49,7 @@ export class Cosign {
 
   async #runWith(more: Readonly<Record<string, string>>, args: readonly string[]): Promise<string> {
     const env = { PATH: process.env["PATH"], HOME: this.#dir, COSIGN_PASSWORD: "", COSIGN_EXPERIMENTAL: "1", ...more };
-    const { stdout } = await execute(this.#binary, args, { cwd: this.#dir, env, timeout: 60_000 });
+    const { stdout } = await execute(this.#binary, args, { cwd: this.#dir, env, timeout: 180_000 });
     return stdout;
   }
 

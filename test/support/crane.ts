@@ -46,6 +46,6 @@ export class Crane {
 
   #execute(args: readonly string[]): Promise<{ stdout: string; stderr: string }> {
     const env = { PATH: process.env["PATH"], HOME: this.dir };
-    return execute(this.#binary, [...args, "--insecure"], { cwd: this.dir, env, timeout: 60_000 });
+    return execute(this.#binary, [...args, "--insecure"], { cwd: this.dir, env, timeout: 180_000 });
   }
 }

@@ -3,12 +3,21 @@ import { type ClusterHandle, requireNode, sharedCluster } from "./cluster.ts";
 import { Cosign, type KeyPair } from "./cosign.ts";
 
 const POLL_MS = 200;
+const VERIFIED: Readonly<Record<string, string>> = { "policy.sigstore.dev/include": "true" };
+const REFUSALS = 3;
+
+/**
+ * How long a condition is awaited that comes within seconds where nothing is busy. Kubernetes itself may rest before it tries again: the kubelet
+ * for 10 s, 20 s, 40 s and so on after a pull or a start that failed, up to a minute for clients of an API server that was restarted.
+ */
+export const PATIENCE_MS = 240_000;
+
 export const NS = "cosign-system";
 export const CACHE_JSONPATH = "{.metadata.annotations.clusterimagepolicies\\.chainguard\\.dev/cache}";
 
 /** Asks until `probe` gives something other than undefined, and gives that. Rejects with the last reason after `ms`. */
 export async function eventually<T>(what: string, ms: number, probe: () => Promise<T | undefined>): Promise<T> {
-  const deadline = Date.now() + ms;
+  const deadline = performance.now() + ms;
   let reason = "it never came about";
   for (;;) {
     try {
@@ -17,7 +26,26 @@ export async function eventually<T>(what: string, ms: number, probe: () => Promi
     } catch (thrown) {
       reason = thrown instanceof Error ? thrown.message : String(thrown);
     }
-    if (Date.now() > deadline) throw new Error(`${what}: not within ${ms} ms: ${reason}`);
+    if (performance.now() > deadline) throw new Error(`${what}: not within ${ms} ms: ${reason}`);
+    await pause(POLL_MS);
+  }
+}
+
+/** Whether connecting was refused, by the error of undici or of `fetch`. */
+export function isRefused(thrown: unknown): boolean {
+  const { code, cause } = thrown as { code?: unknown; cause?: { code?: unknown } };
+  return [code, cause?.code].includes("ECONNREFUSED");
+}
+
+/** Asks a NodePort as nodes do, which try again: of ready Pods that nobody touches, one connection in some thousands is refused. */
+export async function fetchFromNode(url: string): Promise<Response> {
+  for (let refusals = 0; ; ) {
+    try {
+      return await fetch(url, { signal: AbortSignal.timeout(20_000) });
+    } catch (thrown) {
+      refusals += 1;
+      if (refusals > REFUSALS || !isRefused(thrown)) throw thrown;
+    }
     await pause(POLL_MS);
   }
 }
@@ -60,11 +88,31 @@ export class Stage {
     return stderr;
   }
 
-  async wait(condition: string, object: string, seconds = 60, ...more: readonly string[]): Promise<void> {
-    await this.kubectl("wait", `--for=${condition}`, object, `--timeout=${seconds}s`, ...more);
+  /** Waits for a condition of an object that is there, e.g. `condition=Ready` of `pod/x`. */
+  async wait(condition: string, object: string, ...more: readonly string[]): Promise<void> {
+    await eventually(`${condition} of ${object}`, PATIENCE_MS, async () => {
+      await this.kubectl("wait", `--for=${condition}`, object, "--timeout=20s", ...more);
+      return true;
+    });
   }
 
-  /** Turns the verification cache on or off and waits until both replicas know. */
+  /** Waits until a Deployment runs as it is declared now. */
+  async rolledOut(deployment: string, namespace: string): Promise<void> {
+    await eventually(`Deployment ${deployment} rolled out`, PATIENCE_MS, async () => {
+      await this.kubectl("-n", namespace, "rollout", "status", `deployment/${deployment}`, "--timeout=20s");
+      return true;
+    });
+  }
+
+  /** Deletes what `kubectl delete` is told here, if it is there, and waits until it is gone. */
+  async remove(...args: readonly string[]): Promise<void> {
+    await eventually(`the end of ${args.join(" ")}`, PATIENCE_MS, async () => {
+      await this.kubectl("delete", ...args, "--ignore-not-found", "--timeout=20s");
+      return true;
+    });
+  }
+
+  /** Turns the verification cache on or off. Replicas learn of it within moments. */
   async setFlag(on: boolean): Promise<void> {
     await this.apply(`
 apiVersion: v1
@@ -73,12 +121,17 @@ metadata: {name: config-policy-controller, namespace: ${NS}}
 data: {dev.chainguard.enable-cip-cache: "${on}"}`);
   }
 
-  /** A namespace whose workloads are verified. */
-  async namespace(name: string): Promise<void> {
-    await this.apply(`
-apiVersion: v1
-kind: Namespace
-metadata: {name: ${name}, labels: {policy.sigstore.dev/include: "true"}}`);
+  /** A namespace, whose workloads are verified unless other labels are given. */
+  async namespace(name: string, labels = VERIFIED): Promise<void> {
+    await this.apply(JSON.stringify({ apiVersion: "v1", kind: "Namespace", metadata: { name, labels } }));
+    await this.#account(name);
+  }
+
+  /** Without this ServiceAccount no Pod is made. Its controller makes it too, but may first rest where the API server was restarted. */
+  async #account(namespace: string): Promise<void> {
+    const args = ["-n", namespace, "create", "serviceaccount", "default"];
+    const { code, stderr } = await this.cluster.run([this.cluster.program("kubectl"), ...args]);
+    if (code !== 0 && !stderr.includes("already exists")) throw new Error(stderr);
   }
 
   /** A policy that asks for this stage's key on a repository prefix of the plain registry; resolves when every replica enforces it. */
@@ -142,9 +195,11 @@ ${indent(this.keys.publicKey, 8)}`);
 
   /** The sum of a metric's samples whose labels contain `labels`, over all replicas of the webhook. */
   async metric(name: string, labels: string): Promise<number> {
-    const pages = await Promise.all(
-      (await this.pods("webhook")).map((pod) =>
-        this.kubectl("get", "--raw", `/api/v1/namespaces/${NS}/pods/${pod}:9090/proxy/metrics`),
+    const pages = await eventually("the replicas' metrics", PATIENCE_MS, async () =>
+      Promise.all(
+        (await this.pods("webhook")).map((pod) =>
+          this.kubectl("get", "--raw", `/api/v1/namespaces/${NS}/pods/${pod}:9090/proxy/metrics`),
+        ),
       ),
     );
     const samples = pages

@@ -103,7 +103,7 @@ export class Forger {
 
   verify(digest: Digest, publicKey = this.own.publicKey): Promise<AuthorityOutcome> {
     const reference = parseReference(`${this.registry.host}/${REPOSITORY}@${digest}`);
-    const signal = AbortSignal.timeout(10_000);
+    const signal = AbortSignal.timeout(30_000);
     return verifierOf(this.#client)({ reference, digest }, keyAuthority([publicKey]), ANONYMOUS, signal);
   }
 

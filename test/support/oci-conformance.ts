@@ -33,7 +33,7 @@ export async function runOciConformance(suite: string, env: Record<string, strin
       cwd: dir,
       env: { ...env, OCI_REPORT_DIR: dir },
       stdio: "ignore",
-      timeout: 60_000,
+      timeout: 180_000,
     });
     await once(child, "exit");
     return parseJunit(readFileSync(join(dir, "junit.xml"), "utf8"));

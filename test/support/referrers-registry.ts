@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { freePort } from "../../hack/testcluster/controlplane.ts";
 import { settingsFrom } from "../../hack/testcluster/settings.ts";
 import { ensureTool } from "../../hack/testcluster/tools.ts";
 import { eventually } from "./kube.ts";
-import { freePort, type TestRegistry } from "./registry.ts";
+import type { TestRegistry } from "./registry.ts";
 
 /** A real registry that has the referrers API, and holds no referrers tag unless somebody pushes one: go-containerregistry's, in memory. */
 export class ReferrersRegistry {

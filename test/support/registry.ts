@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Digest } from "../../core/image/reference.ts";
 import { OCI_MANIFEST } from "../../core/registry/media-types.ts";
+import { freePort } from "../../hack/testcluster/controlplane.ts";
 import { type AccessLogEntry, parseAccessLog, registryDaemon, TEST_USER } from "../../hack/testcluster/registry.ts";
 import { settingsFrom } from "../../hack/testcluster/settings.ts";
 import { ensureTool } from "../../hack/testcluster/tools.ts";
@@ -20,23 +20,45 @@ export interface TestRegistry {
   stop(): Promise<void>;
 }
 
-/** A port of the loopback interface that nobody listens on now. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((ready) => server.listen(0, "127.0.0.1", ready));
-  const { port } = server.address() as { port: number };
-  await new Promise((closed) => server.close(closed));
-  return port;
-}
+const START_MS = 60_000;
+const ATTEMPTS = 5;
 
-async function untilItAnswers(host: string, child: ChildProcess, log: string): Promise<void> {
-  const end = performance.now() + 20_000;
+/** Waits until the registry listens itself, and not somebody else on its port, and answers. Gives false when it ended or took too long. */
+async function answers(host: string, child: ChildProcess, log: string): Promise<boolean> {
+  const end = performance.now() + START_MS;
   while (performance.now() < end && child.exitCode === null) {
-    const answered = await fetch(`http://${host}/v2/`, { signal: AbortSignal.timeout(1_000) }).catch(() => undefined);
-    if (answered !== undefined) return;
+    const listens = readFileSync(log, "utf8").includes("listening on");
+    const ask = () => fetch(`http://${host}/v2/`, { signal: AbortSignal.timeout(10_000) }).catch(() => undefined);
+    if (listens && (await ask()) !== undefined) return true;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
-  throw new Error(`the registry at ${host} did not start:\n${readFileSync(log, "utf8").slice(-2_000)}`);
+  return false;
+}
+
+interface Started {
+  readonly host: string;
+  readonly child: ChildProcess;
+  /** The file of its access log. */
+  readonly access: string;
+}
+
+/** Starts it on a free port, or on another one where somebody took that meanwhile. */
+async function start(binary: string, dir: string, auth: boolean): Promise<Started> {
+  for (let attempt = 1; ; attempt++) {
+    const host = `127.0.0.1:${await freePort()}`;
+    const daemon = registryDaemon(dir, binary, { name: "registry", listen: host, auth });
+    const [program = binary, ...args] = daemon.argv;
+    const access = daemon.stdout ?? daemon.log;
+    const [out, err] = [openSync(access, "a"), openSync(daemon.log, "w")];
+    const child = spawn(program, args, { env: { ...process.env, ...daemon.env }, stdio: ["ignore", out, err] });
+    closeSync(out);
+    closeSync(err);
+    if (await answers(host, child, daemon.log)) return { host, child, access };
+    await ended(child);
+    const said = readFileSync(daemon.log, "utf8");
+    if (attempt === ATTEMPTS || !said.includes("address already in use"))
+      throw new Error(`the registry at ${host} did not start:\n${said.slice(-2_000)}`);
+  }
 }
 
 async function ended(child: ChildProcess): Promise<void> {
@@ -51,15 +73,7 @@ export async function startRegistry(options: { readonly auth?: boolean } = {}): 
   const binary = await ensureTool(settingsFrom(process.env), "registry");
   const dir = mkdtempSync(join(tmpdir(), "entrepot-registry-"));
   for (const part of ["conf", "data", "logs"]) mkdirSync(join(dir, part));
-  const host = `127.0.0.1:${await freePort()}`;
-  const daemon = registryDaemon(dir, binary, { name: "registry", listen: host, auth: options.auth === true });
-  const [program = binary, ...args] = daemon.argv;
-  const access = daemon.stdout ?? daemon.log;
-  const [out, err] = [openSync(access, "a"), openSync(daemon.log, "a")];
-  const child = spawn(program, args, { env: { ...process.env, ...daemon.env }, stdio: ["ignore", out, err] });
-  closeSync(out);
-  closeSync(err);
-  await untilItAnswers(host, child, daemon.log);
+  const { host, child, access } = await start(binary, dir, options.auth === true);
   let seen = parseAccessLog(readFileSync(access, "utf8")).length;
   return {
     host,

@@ -47,7 +47,7 @@ export class Skopeo {
 
   async #run(command: string, ...args: readonly string[]): Promise<string> {
     const env = { PATH: process.env["PATH"], HOME: this.dir, TMPDIR: this.dir };
-    const { stdout } = await execute(this.#binary, ["--insecure-policy", command, ...args], { env, timeout: 60_000 });
+    const { stdout } = await execute(this.#binary, ["--insecure-policy", command, ...args], { env, timeout: 180_000 });
     return stdout;
   }
 }

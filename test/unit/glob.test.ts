@@ -4,6 +4,7 @@ import { RE2JS } from "re2js";
 import { DomainError } from "../../core/errors.ts";
 import { compileGlob, matchesReference } from "../../core/image/glob.ts";
 import { parseReference } from "../../core/image/reference.ts";
+import { cpuMs } from "../support/cpu-time.ts";
 
 const DIGEST = "sha256:5504f2a95018e3d8a52d80d9e1a128c6ea337581808ff9fe96f5628ce2336350";
 
@@ -141,8 +142,8 @@ describe("glob", () => {
 
   it("takes no longer for a pattern that would make a backtracking matcher explode", () => {
     const compiled = compileGlob(`${"**a*".repeat(60)}b`);
-    const started = performance.now();
-    expect(compiled.matchesText("a".repeat(500))).to.equal(false);
-    expect(performance.now() - started).to.be.lessThan(250);
+    const evil = () => compiled.matchesText("a".repeat(500));
+    expect(evil()).to.equal(false);
+    expect(cpuMs(evil)).to.be.lessThan(250);
   });
 });

@@ -5,6 +5,7 @@ import { writtenDefaults } from "../../core/policy/written-defaults.ts";
 import type { Authority, ClusterImagePolicySpec, EvaluatedPolicy, MatchResource } from "../../crds/types.ts";
 
 import { PEM } from "../support/admission.ts";
+import { cpuMs } from "../support/cpu-time.ts";
 import { selfSigned } from "../support/self-signed.ts";
 
 const OPTIONS = { systemNamespace: "cosign-system", failOnEmptyAuthorities: true };
@@ -69,9 +70,9 @@ describe("policy validation beyond policy-controller's", () => {
     });
 
     it("is not slowed down by beginnings without an end", () => {
-      const started = performance.now();
-      expect(ca("-----BEGIN CERTIFICATE-----".repeat(50_000)).errors).to.be.a("string");
-      expect(performance.now() - started).to.be.lessThan(500);
+      const evil = () => ca("-----BEGIN CERTIFICATE-----".repeat(50_000)).errors;
+      expect(evil()).to.be.a("string");
+      expect(cpuMs(evil)).to.be.lessThan(500);
     });
   });
 

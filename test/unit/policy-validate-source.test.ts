@@ -5,6 +5,7 @@ import { compileErrors, type FoundSource, findSources, uncheckedWarnings } from 
 import type { Attestation, ClusterImagePolicySpec, EvaluatedPolicy } from "../../crds/types.ts";
 
 import { PEM } from "../support/admission.ts";
+import { cpuMs } from "../support/cpu-time.ts";
 
 const base = (attestations: Attestation[] = []): ClusterImagePolicySpec => ({
   images: [{ glob: "**" }],
@@ -77,10 +78,11 @@ describe("the sources that are compiled at admission", () => {
   }
 
   it("are read in one pass, whatever is in them", () => {
-    const started = performance.now();
-    for (const data of ["\n".repeat(1_000_000), " ".repeat(1_000_000), "package ".repeat(100_000)])
-      expect(findSources({ ...base(), policy: { type: "rego", data } }, lookup).warnings).to.have.length(1);
-    expect(performance.now() - started).to.be.lessThan(500);
+    for (const data of ["\n".repeat(1_000_000), " ".repeat(1_000_000), "package ".repeat(100_000)]) {
+      const found = () => findSources({ ...base(), policy: { type: "rego", data } }, lookup).warnings;
+      expect(found()).to.have.length(1);
+      expect(cpuMs(found)).to.be.lessThan(500);
+    }
   });
 
   const REFUSES = "until it is there, the policy refuses every image that it matches";

@@ -4,6 +4,7 @@ import { formatErrors } from "../../core/policy/fielderror.ts";
 import { clusterImagePolicyErrors, validateClusterImagePolicy } from "../../core/policy/validate.ts";
 import { attestationErrors } from "../../core/policy/validate-attestation.ts";
 import type { ClusterImagePolicySpec } from "../../crds/types.ts";
+import { cpuMs } from "../support/cpu-time.ts";
 import {
   authority,
   CASES,
@@ -147,9 +148,9 @@ describe("ClusterImagePolicy validation", () => {
     });
 
     it("is not slowed down by blocks without an end", () => {
-      const started = performance.now();
-      expect(accepted("-----BEGIN PUBLIC KEY-----".repeat(50_000))).to.equal(false);
-      expect(performance.now() - started).to.be.lessThan(500);
+      const evil = () => accepted("-----BEGIN PUBLIC KEY-----".repeat(50_000));
+      expect(evil()).to.equal(false);
+      expect(cpuMs(evil)).to.be.lessThan(500);
     });
   });
 

@@ -7,6 +7,7 @@ import { cachedStatus, expiryOf, type HeldTag, pullReason } from "../../core/ref
 import { newestFirst, versionOf } from "../../core/refresh/order.ts";
 import { type RefreshPlan, type RefreshSpec, readRefresh } from "../../core/refresh/plan.ts";
 import { untilFirstLookMs, untilNextLookMs, untilRetryMs } from "../../core/refresh/schedule.ts";
+import { cpuMs } from "../support/cpu-time.ts";
 
 const NOW = new Date("2030-01-01T00:00:00Z");
 const HOUR = 3_600_000;
@@ -78,10 +79,10 @@ describe("refresh: which tags", () => {
   });
 
   it("takes linear time for the worst pattern", () => {
-    const started = performance.now();
     const tags = Array.from({ length: 1_000 }, (_, i) => `${"a".repeat(120)}${i}`);
-    expect(follow({ tags: [{ glob: `${"*a".repeat(60)}*b` }] }, tags)).to.deep.equal([]);
-    expect(performance.now() - started).to.be.below(1_000);
+    const evil = () => follow({ tags: [{ glob: `${"*a".repeat(60)}*b` }] }, tags);
+    expect(evil()).to.deep.equal([]);
+    expect(cpuMs(evil)).to.be.below(1_000);
   });
 });
 

@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import fc from "fast-check";
 import { parseChallenges, usableChallenge } from "../../core/registry/challenge.ts";
+import { cpuMs } from "../support/cpu-time.ts";
 
 function parsed(header: string): unknown {
   return parseChallenges(header)?.map(({ scheme, params }) => [scheme, Object.fromEntries(params)]);
@@ -93,10 +94,13 @@ describe("WWW-Authenticate", () => {
         (text) => void parseChallenges(text),
       ),
     );
-    const started = performance.now();
-    for (const evil of ['"\\', "a=a,", "a ", ", ", "a="])
-      parseChallenges(`Bearer a=${evil.repeat(8000 / evil.length)}`);
-    expect(performance.now() - started).to.be.below(200);
+    for (const evil of ['"\\', "a=a,", "a ", ", ", "a="]) {
+      const header = `Bearer a=${evil.repeat(8000 / evil.length)}`;
+      expect(
+        cpuMs(() => void parseChallenges(header)),
+        evil,
+      ).to.be.below(200);
+    }
   });
 
   it("prefers Bearer to Basic, and a Bearer without a realm is of no use", () => {

@@ -2,6 +2,7 @@ import { expect } from "chai";
 import fc from "fast-check";
 import { parsePullSecret } from "../../core/registry/docker-config.ts";
 import { createKeychain, joinKeychains, labelMatches } from "../../core/registry/keychain.ts";
+import { cpuMs } from "../support/cpu-time.ts";
 
 const base64 = (text: string): string => Buffer.from(text).toString("base64");
 
@@ -129,8 +130,8 @@ describe("the keychain", () => {
       }),
       { numRuns: 200 },
     );
-    const started = performance.now();
-    expect(labelMatches(`${"*a".repeat(30)}b`, "a".repeat(250))).to.equal(false);
-    expect(performance.now() - started).to.be.below(100);
+    const evil = () => labelMatches(`${"*a".repeat(30)}b`, "a".repeat(250));
+    expect(evil()).to.equal(false);
+    expect(cpuMs(evil)).to.be.below(100);
   });
 });

@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import fc from "fast-check";
 import { nextLink } from "../../core/registry/link.ts";
+import { cpuMs } from "../support/cpu-time.ts";
 
 describe("Link", () => {
   const cases: readonly [string, string | undefined][] = [
@@ -38,8 +39,12 @@ describe("Link", () => {
         (text) => void nextLink(text),
       ),
     );
-    const started = performance.now();
-    for (const evil of ["<a>,", "; a", ' ;a="', "\\", "<a>;rel"]) nextLink(`<a>${evil.repeat(8000 / evil.length)}`);
-    expect(performance.now() - started).to.be.below(200);
+    for (const evil of ["<a>,", "; a", ' ;a="', "\\", "<a>;rel"]) {
+      const header = `<a>${evil.repeat(8000 / evil.length)}`;
+      expect(
+        cpuMs(() => void nextLink(header)),
+        evil,
+      ).to.be.below(200);
+    }
   });
 });

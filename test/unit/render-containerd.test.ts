@@ -114,19 +114,29 @@ describe("hosts.toml for containerd, made of rules", () => {
     .tuple(host, path, path, registry)
     .map(([h, s, t, r]) => namedRule(`${h}/${s}`, t, { registry: r, host: `${r}.test` }));
 
+  const rulesAndImage = fc.array(fc.oneof(wild, kept, exact), { minLength: 1, maxLength: 6 }).chain((rules) => {
+    const declared = fc.constantFrom(...rules.map(({ spec }) => spec.source));
+    const beneath = fc.tuple(declared, path).map(([source, below]) => source.replace("*", below));
+    const any = fc.tuple(host, path).map((parts) => parts.join("/"));
+    return fc.tuple(fc.constant(rules), fc.oneof(any, beneath));
+  });
+
   it("asks for no other image than the one that was named, and for its name in the cache where a rule has one", () => {
     let asked = 0;
     fc.assert(
-      fc.property(fc.array(fc.oneof(wild, kept, exact), { maxLength: 6 }), host, path, (rules, from, repository) => {
+      fc.property(rulesAndImage, ([rules, written]) => {
         const unique = rules.map((rule, n) => ({
           ...rule,
           metadata: { ...rule.metadata, name: `r${n}`, uid: `${n}` },
         }));
-        const image = parseReference(`${from}/${repository}:v1`);
+        const image = parseReference(`${written}:v1`);
         const names = buildNames(unique, REGISTRIES);
         const { files, notExpressed } = rendered(unique);
         const out = new Set(notExpressed.map(({ rule }) => rule));
-        const mirrors = mirrored(files.find((file) => file.host === from)?.content ?? "", image.asWritten);
+        const mirrors = mirrored(
+          files.find((file) => file.host === written.split("/")[0])?.content ?? "",
+          image.asWritten,
+        );
         for (const mirror of mirrors) {
           const origin = names.originOf(parseReference(mirror))?.reference;
           if (origin !== undefined) expect(canonicalName(origin)).to.equal(canonicalName(image));

@@ -45,6 +45,11 @@ export class LoadGenerator implements Observer {
     return this.#tally.answers;
   }
 
+  /** Connections so far that were refused at first and made at the second attempt. */
+  get refused(): number {
+    return this.#client.refused;
+  }
+
   start(width: number): void {
     this.#workers = Array.from({ length: width }, (_, worker) => this.#work(worker));
   }

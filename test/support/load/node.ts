@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { tryKill } from "../../../hack/testcluster/processes.ts";
-import { eventually, NS, type Stage } from "../e2e.ts";
+import { eventually, NS, PATIENCE_MS, type Stage } from "../e2e.ts";
 
 interface PodView {
   readonly metadata: { readonly name: string; readonly uid: string };
@@ -46,7 +46,7 @@ export async function crash(stage: Stage, deployment: string): Promise<void> {
   const pids = victim === undefined ? [] : processesOf(victim.metadata.uid);
   if (victim === undefined || pids.length === 0) throw new Error(`no process of Deployment ${deployment} was found`);
   for (const pid of pids) tryKill(pid, "SIGKILL");
-  await eventually(`a restart in Pod ${victim.metadata.name}`, 60_000, async () => {
+  await eventually(`a restart in Pod ${victim.metadata.name}`, PATIENCE_MS, async () => {
     const again = (await podsOf(stage, deployment)).find(({ metadata }) => metadata.uid === victim.metadata.uid);
     return again !== undefined && restartsOf(again) > restartsOf(victim) ? true : undefined;
   });
@@ -64,13 +64,14 @@ export async function replacePods(stage: Stage, deployment: string): Promise<voi
     `app.kubernetes.io/instance=${deployment}`,
     "--force",
     "--grace-period=0",
+    "--ignore-not-found",
   );
   await newPods(stage, deployment, before);
 }
 
 /** Resolves when a ready Pod of the Deployment is there that is none of those. */
 async function newPods(stage: Stage, deployment: string, before: ReadonlySet<string>): Promise<void> {
-  await eventually(`new Pods of ${deployment}`, 150_000, async () => {
+  await eventually(`new Pods of ${deployment}`, PATIENCE_MS, async () => {
     const fresh = (await podsOf(stage, deployment)).filter(({ metadata }) => !before.has(metadata.uid));
     return fresh.some(({ status }) => status.containerStatuses?.every(({ ready }) => ready)) ? true : undefined;
   });

@@ -1,5 +1,5 @@
 import { backendName, gatewayName } from "../../../core/cacheregistry/names.ts";
-import { eventually, NS, type Stage } from "../e2e.ts";
+import { eventually, NS, PATIENCE_MS, type Stage } from "../e2e.ts";
 
 /** A CacheRegistry for load tests. */
 export interface LoadRegistry {
@@ -76,7 +76,7 @@ async function readiness(stage: Stage, { name }: LoadRegistry): Promise<readonly
 
 /** Waits until every rule of a registry is Ready. */
 export async function allReady(stage: Stage, registry: LoadRegistry): Promise<void> {
-  await eventually("all rules Ready", 120_000, async () => {
+  await eventually("all rules Ready", PATIENCE_MS, async () => {
     const found = await readiness(stage, registry);
     const missing = found.find((line) => !line.startsWith("True "));
     if (missing !== undefined) throw new Error(`one of ${found.length} rules is ${missing}`);
@@ -86,7 +86,7 @@ export async function allReady(stage: Stage, registry: LoadRegistry): Promise<vo
 
 /** Waits until `count` rules of a registry have that status and reason of Ready, e.g. `True ServingFromCache`. */
 export async function untilReady(stage: Stage, registry: LoadRegistry, wanted: string, count: number): Promise<void> {
-  await eventually(`${count} rules with Ready ${wanted}`, 90_000, async () => {
+  await eventually(`${count} rules with Ready ${wanted}`, PATIENCE_MS, async () => {
     const found = (await readiness(stage, registry)).filter((line) => line === wanted).length;
     if (found !== count) throw new Error(`it is ${found} rules`);
     return true;
@@ -95,7 +95,7 @@ export async function untilReady(stage: Stage, registry: LoadRegistry, wanted: s
 
 /** Takes away everything that was declared for a registry. */
 export async function removeRegistry(stage: Stage, registry: LoadRegistry): Promise<void> {
-  await stage.kubectl("delete", "cacherule", "-l", `load=${registry.name}`, "--timeout=90s");
-  await stage.kubectl("delete", "cacheregistry", registry.name, "--ignore-not-found", "--timeout=90s");
+  await stage.remove("cacherule", "-l", `load=${registry.name}`);
+  await stage.remove("cacheregistry", registry.name);
   await stage.kubectl("-n", NS, "delete", "secret", ...registry.upstreams.values(), "--ignore-not-found");
 }

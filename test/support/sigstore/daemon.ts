@@ -5,7 +5,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { settingsFrom } from "../../../hack/testcluster/settings.ts";
 import { ensureTool, type ToolName } from "../../../hack/testcluster/tools.ts";
 
-const START_MS = 30_000;
+const START_MS = 120_000;
 const POLL_MS = 20;
 
 export interface DaemonOptions {

@@ -18,7 +18,7 @@ export function judge(
   { now = LATER, rekor }: Judging = {},
 ): Promise<CandidateVerdict> {
   const verify = createCandidateVerifier({ clock: { now: () => now }, ...(rekor !== undefined && { rekor }) });
-  return verify(candidate, authority, AbortSignal.timeout(5_000));
+  return verify(candidate, authority, AbortSignal.timeout(30_000));
 }
 
 export async function expectVerified(candidate: Candidate, authority: SignedAuthority, how?: Judging): Promise<void> {
