@@ -9,9 +9,10 @@ import { lastOf, renameTagsList, rewriteNextLink } from "../core/gateway/pages.t
 import { formatRegistryPath, type RepositoryRequest } from "../core/gateway/request.ts";
 import { PRIVATE_HEADER } from "../core/gatewayaccess/names.ts";
 import { asBackendError, type BackendAnswer, BackendError, type Backends } from "./backend.ts";
-import { Meter, readText } from "./body.ts";
+import { Meter, readText, stopLate, tooLong } from "./body.ts";
+import { Manifests } from "./manifests.ts";
 import { sendError, sendJson } from "./respond.ts";
-import { Verified } from "./verified.ts";
+import { isCheckable, OtherContent, Verified } from "./verified.ts";
 
 /** What the proxies answer. */
 export type ProxiedRequest = Exclude<RepositoryRequest, { kind: "referrers" }>;
@@ -41,8 +42,6 @@ export interface ProxyLimits {
   readonly pageBytes: number;
   /** From an answer's headers to its end, for everything but blobs, which take as long as they move at all. */
   readonly bodyMs: number;
-  /** How long a client may take nothing of what it asked for; longer than a backend may stop, so that the log blames the right one. */
-  readonly clientIdleMs: number;
 }
 
 const MIB = 1024 * 1024;
@@ -51,7 +50,6 @@ export const PROXY_LIMITS: ProxyLimits = {
   manifestBytes: 4 * MIB,
   pageBytes: 4 * MIB,
   bodyMs: 60_000,
-  clientIdleMs: 75_000,
 };
 
 export interface ProxyOptions {
@@ -63,14 +61,16 @@ export interface ProxyOptions {
 
 const NOTHING: Outcome = { bytes: 0 };
 
-/** Fetches what a declared request names from the backend of its upstream and streams it to the client. */
+/** Fetches what a declared request names from the backend of its upstream and sends it to the client: blobs as they come, the rest whole. */
 export class BackendProxy {
   readonly #options: ProxyOptions;
   readonly #limits: ProxyLimits;
+  readonly #manifests: Manifests;
 
   constructor(options: ProxyOptions) {
     this.#options = options;
     this.#limits = options.limits ?? PROXY_LIMITS;
+    this.#manifests = new Manifests(this.#limits);
   }
 
   /** Serves one request to its end. Never rejects: what fails is told to the client as far as one still can. */
@@ -79,12 +79,25 @@ export class BackendProxy {
     res.once("close", () => gone.abort());
     if (res.destroyed) gone.abort();
     try {
-      const answer = await this.#ask(exchange, gone.signal);
-      return await this.#relay(exchange, answer, res);
+      return await this.#exchange(exchange, res, gone.signal);
     } catch (thrown) {
       const error = asBackendError(thrown);
       if (error.code !== "CLIENT_GONE") sendError(res, asOciError(error, exchange));
       return { bytes: 0, problem: error.code };
+    }
+  }
+
+  /**
+   * While a tag moves upstream CNCF distribution names the digest of one moment and sends the content of the next, since it asks for the
+   * tag twice (proxytagservice.go, proxymanifeststore.go). So what came of two moments is asked for once more.
+   */
+  async #exchange(exchange: Exchange, res: ServerResponse, signal: AbortSignal): Promise<Outcome> {
+    const relay = async (): Promise<Outcome> => await this.#relay(exchange, await this.#ask(exchange, signal), res);
+    try {
+      return await relay();
+    } catch (thrown) {
+      if (!(thrown instanceof OtherContent) || digestAsked(exchange) !== undefined) throw thrown;
+      return await relay();
     }
   }
 
@@ -122,36 +135,41 @@ export class BackendProxy {
     }
     return exchange.request.kind === "tags"
       ? await this.#sendPage(exchange, answer, res)
-      : await this.#stream(exchange, answer, res);
+      : await this.#sendContent(exchange, answer, res);
   }
 
-  async #stream(exchange: Exchange, answer: BackendAnswer, res: ServerResponse): Promise<Outcome> {
-    const limit = exchange.request.kind === "blob" ? Number.POSITIVE_INFINITY : this.#limits.manifestBytes;
-    if (Number(headerOf(answer.headers, "content-length") ?? 0) > limit) {
+  async #sendContent(exchange: Exchange, answer: BackendAnswer, res: ServerResponse): Promise<Outcome> {
+    const isBlob = exchange.request.kind === "blob";
+    const { manifestBytes } = this.#limits;
+    if (!isBlob && lengthOf(answer) > manifestBytes) {
       discard(answer);
-      throw new BackendError("BACKEND_MALFORMED", `its backend sends more than ${limit} bytes`);
+      throw tooLong(manifestBytes);
     }
-    res.writeHead(answer.status, responseHeaders(answer.headers));
     if (exchange.method === "HEAD") {
       discard(answer);
-      res.end();
+      res.writeHead(answer.status, responseHeaders(answer.headers)).end();
       return NOTHING;
     }
-    const meter = new Meter(limit);
-    const stop = exchange.request.kind === "blob" ? undefined : this.#stopLate(answer);
-    res.setTimeout(this.#limits.clientIdleMs, () => res.destroy());
+    const digest = digestToCheck(exchange, answer);
+    return isBlob
+      ? await this.#stream(answer, digest, res)
+      : { bytes: await this.#manifests.send(answer, digest, res) };
+  }
+
+  async #stream(answer: BackendAnswer, digest: string | undefined, res: ServerResponse): Promise<Outcome> {
+    res.writeHead(answer.status, responseHeaders(answer.headers));
+    const meter = new Meter();
+    const verified = digest === undefined ? [] : [new Verified(digest, lengthOf(answer))];
     try {
-      await pipeline([answer.body, meter, ...verification(exchange, answer), res]);
+      await pipeline([answer.body, meter, ...verified, res]);
       return { bytes: meter.bytes };
     } catch (thrown) {
       return { bytes: meter.bytes, problem: asBackendError(thrown).code }; // the pipeline has cut the connection
-    } finally {
-      clearTimeout(stop);
     }
   }
 
   async #sendPage(exchange: Exchange, answer: BackendAnswer, res: ServerResponse): Promise<Outcome> {
-    const stop = this.#stopLate(answer);
+    const stop = stopLate(answer, this.#limits.bodyMs);
     const text = await readText(answer.body, this.#limits.pageBytes).finally(() => clearTimeout(stop));
     const { repository } = exchange.request;
     const { request } = exchange;
@@ -165,12 +183,6 @@ export class BackendProxy {
     sendJson(res, 200, page, next === undefined ? {} : { link: next });
     return { bytes: exchange.method === "HEAD" ? 0 : Buffer.byteLength(page) };
   }
-
-  #stopLate(answer: BackendAnswer): NodeJS.Timeout {
-    const { bodyMs } = this.#limits;
-    const late = new BackendError("BACKEND_TIMEOUT", `its backend did not finish within ${Math.ceil(bodyMs / 1000)} s`);
-    return setTimeout(() => answer.body.destroy(late), bodyMs);
-  }
 }
 
 /** Reads a short rest, so that the connection can serve again; a long one costs the connection. */
@@ -183,12 +195,19 @@ function wanted({ request }: Exchange): Wanted {
   return request.kind === "tags" ? { kind: "tags" } : { kind: request.kind, reference: request.reference };
 }
 
-/** What checks whole content against the digest that it was asked for by, or that the backend names; nothing for a part of a blob. */
-function verification({ request }: Exchange, { status, headers }: BackendAnswer): readonly Verified[] {
-  const asked = "reference" in request && request.reference.includes(":") ? request.reference : undefined;
-  const digest = asked ?? headerOf(headers, "docker-content-digest");
-  if (status !== 200 || digest === undefined || !Verified.knows(digest)) return [];
-  return [new Verified(digest, Number(headerOf(headers, "content-length") ?? 0))];
+/** The bytes that an answer announces; 0 when it does not. */
+function lengthOf({ headers }: BackendAnswer): number {
+  return Number(headerOf(headers, "content-length") ?? 0);
+}
+
+function digestAsked({ request }: Exchange): string | undefined {
+  return "reference" in request && request.reference.includes(":") ? request.reference : undefined;
+}
+
+/** What whole content is checked against: the digest that it was asked for by, or that the backend names. Nothing for a part of a blob. */
+function digestToCheck(exchange: Exchange, { status, headers }: BackendAnswer): string | undefined {
+  const digest = digestAsked(exchange) ?? headerOf(headers, "docker-content-digest");
+  return status === 200 && digest !== undefined && isCheckable(digest) ? digest : undefined;
 }
 
 /** What an exchange is about, for messages. */

@@ -1,8 +1,24 @@
 import type { ServerResponse } from "node:http";
+import { finished } from "node:stream/promises";
 import { type OciError, ociErrorBody } from "../core/gateway/errors.ts";
 
 /** Clients take this header as proof that they speak to a registry (Docker, containerd's and ggcr's ping). */
 const API_VERSION = { "docker-distribution-api-version": "registry/2.0" } as const;
+
+/** Gives up a client that takes nothing of an answer for `ms`. The time before the answer begins is the backend's, which has limits of its own. */
+export function giveUpIdle(res: ServerResponse, ms: number): void {
+  res.setTimeout(ms, () => {
+    if (res.headersSent) res.destroy();
+  });
+}
+
+/** Waits for the end of an answer: true when the system has taken all of it for the client, false when the connection went before. */
+export async function taken(res: ServerResponse): Promise<boolean> {
+  return await finished(res).then(
+    () => true,
+    () => false,
+  );
+}
 
 /** Sends a whole JSON text; to HEAD its headers alone. */
 export function sendJson(

@@ -11,7 +11,7 @@ import type { ClientLimits } from "./limits.ts";
 import { type GatewayMetrics, NO_RULE, type RequestKind } from "./metrics.ts";
 import type { BackendProxy, Outcome } from "./proxy.ts";
 import type { ReferrersLists } from "./referrers.ts";
-import { sendError, sendJson } from "./respond.ts";
+import { giveUpIdle, sendError, sendJson, taken } from "./respond.ts";
 
 export interface GatewayOptions {
   /** The name of the CacheRegistry that is served. */
@@ -27,6 +27,8 @@ export interface GatewayOptions {
   readonly limits: ClientLimits;
   readonly metrics: GatewayMetrics;
   readonly log: Log;
+  /** How long a client may take nothing of its answer (default 75 s). */
+  readonly clientIdleMs?: number;
 }
 
 interface Served extends Outcome {
@@ -37,6 +39,7 @@ interface Served extends Outcome {
 }
 
 const SHOWN_LIMIT = 300;
+const CLIENT_IDLE_MS = 75_000; // longer than a backend may stop, so that the log blames the right one
 const CLIENT_GONE_STATUS = 499; // as nginx logs it: the client left before there was a status
 
 /** The registry API of the cache, for `adapters/http/server.ts`: declared names only, each request counted and logged once. */
@@ -44,6 +47,7 @@ export function createGateway(options: GatewayOptions): (req: IncomingMessage, r
   return async (req, res) => {
     const begun = performance.now();
     options.metrics.inFlight.inc();
+    giveUpIdle(res, options.clientIdleMs ?? CLIENT_IDLE_MS);
     try {
       const served = await serve(options, req, res);
       record(options, req, res, served, performance.now() - begun);
@@ -56,13 +60,19 @@ export function createGateway(options: GatewayOptions): (req: IncomingMessage, r
 async function serve(options: GatewayOptions, req: IncomingMessage, res: ServerResponse): Promise<Served> {
   const { policy } = options.access;
   const entry = policy === undefined ? undefined : options.limits.enter(req.socket.remoteAddress, policy);
-  if (entry === undefined) return await serveAdmitted(options, req, res);
+  if (entry === undefined) return await serveToEnd(options, req, res);
   if ("refusal" in entry) return refuse(res, entry.refusal, "limited");
   try {
-    return await serveAdmitted(options, req, res);
+    return await serveToEnd(options, req, res);
   } finally {
     entry.leave();
   }
+}
+
+/** An answer that its client is still taking holds memory, and so counts as long as that. */
+async function serveToEnd(options: GatewayOptions, req: IncomingMessage, res: ServerResponse): Promise<Served> {
+  const served = await serveAdmitted(options, req, res);
+  return (await taken(res)) ? served : { problem: "CLIENT_GONE", ...served };
 }
 
 async function serveAdmitted(options: GatewayOptions, req: IncomingMessage, res: ServerResponse): Promise<Served> {

@@ -1,8 +1,30 @@
-import { createHash, type Hash } from "node:crypto";
+import { createHash, type Hash, hash } from "node:crypto";
 import { Transform, type TransformCallback } from "node:stream";
 import { BackendError } from "./backend.ts";
 
 const ALGORITHMS: readonly string[] = ["sha256", "sha384", "sha512"];
+
+/** Content that has another digest than the one it goes by. */
+export class OtherContent extends BackendError {
+  constructor() {
+    super("BACKEND_MALFORMED", "its backend sends other content than it names");
+  }
+}
+
+function algorithmOf(digest: string): string {
+  return digest.slice(0, digest.indexOf(":"));
+}
+
+/** Whether content can be checked against a digest. */
+export function isCheckable(digest: string): boolean {
+  return ALGORITHMS.includes(algorithmOf(digest));
+}
+
+/** Whether this is the content that a digest names, which must be checkable. */
+export function hasDigest(content: Buffer, digest: string): boolean {
+  const algorithm = algorithmOf(digest);
+  return `${algorithm}:${hash(algorithm, content, "hex")}` === digest;
+}
 
 /**
  * Passes content on and holds back its last piece until the whole turns out to have the digest it goes by: content that has another
@@ -22,13 +44,8 @@ export class Verified extends Transform {
     super();
     this.#length = length;
     this.#digest = digest;
-    this.#algorithm = digest.slice(0, digest.indexOf(":"));
+    this.#algorithm = algorithmOf(digest);
     this.#hash = createHash(this.#algorithm);
-  }
-
-  /** Whether content can be checked against a digest. */
-  static knows(digest: string): boolean {
-    return ALGORITHMS.includes(digest.slice(0, digest.indexOf(":")));
   }
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, callback: TransformCallback): void {
@@ -45,6 +62,6 @@ export class Verified extends Transform {
 
   override _flush(callback: TransformCallback): void {
     if (`${this.#algorithm}:${this.#hash.digest("hex")}` === this.#digest) callback(null, this.#held);
-    else callback(new BackendError("BACKEND_MALFORMED", "its backend sends other content than it names"));
+    else callback(new OtherContent());
   }
 }

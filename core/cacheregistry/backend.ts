@@ -15,6 +15,7 @@ import {
   UPSTREAM_ANNOTATION,
 } from "./labels.ts";
 import { backendName } from "./names.ts";
+import { PROBE_SECONDS } from "./probes.ts";
 import { containerResources } from "./resources.ts";
 import { hardened, NON_ROOT } from "./security.ts";
 import {
@@ -100,8 +101,8 @@ function container(image: string, { storage, proxy }: InClusterSpec, files: File
     ],
     resources: containerResources(proxy?.resources, defaultResources(storage)),
     securityContext: hardened(),
-    startupProbe: { ...probe, periodSeconds: 1, failureThreshold: 60 },
-    readinessProbe: { ...probe, periodSeconds: 2 },
+    startupProbe: { ...probe, periodSeconds: 1, timeoutSeconds: PROBE_SECONDS, failureThreshold: 60 },
+    readinessProbe: { ...probe, periodSeconds: 2, timeoutSeconds: PROBE_SECONDS },
     livenessProbe: { ...probe, periodSeconds: 10, timeoutSeconds: 5 },
     volumeMounts: isObjectStorage(storage)
       ? mounts

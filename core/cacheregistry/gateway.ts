@@ -4,6 +4,7 @@ import type { GatewayAccess } from "../gatewayaccess/resolve.ts";
 import type { GatewaySpec } from "../gatewayaccess/types.ts";
 import { managedLabels, ownedBy, selectorLabels } from "./labels.ts";
 import { gatewayName } from "./names.ts";
+import { PROBE_SECONDS } from "./probes.ts";
 import { containerResources } from "./resources.ts";
 import { hardened, NON_ROOT } from "./security.ts";
 import type { InClusterSpec, Installation, Manifest, RegistryIdentity } from "./types.ts";
@@ -45,8 +46,8 @@ function container({ registry, spec, installation, access }: Wanted): object {
     ],
     resources: containerResources(spec.resources, GATEWAY_RESOURCES),
     securityContext: hardened(),
-    startupProbe: { ...probe("/readyz"), periodSeconds: 1, failureThreshold: 60 },
-    readinessProbe: { ...probe("/readyz"), periodSeconds: 2 },
+    startupProbe: { ...probe("/readyz"), periodSeconds: 1, timeoutSeconds: PROBE_SECONDS, failureThreshold: 60 },
+    readinessProbe: { ...probe("/readyz"), periodSeconds: 2, timeoutSeconds: PROBE_SECONDS },
     livenessProbe: { ...probe("/livez"), periodSeconds: 10, timeoutSeconds: 5 },
     ...(access && { volumeMounts: [{ name: "access", mountPath: ACCESS_DIRECTORY, readOnly: true }] }),
   };

@@ -21,7 +21,7 @@ interface Manifest {
 }
 
 describe("The installation in deploy/", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let cluster: ClusterHandle;
   let manifests: readonly Manifest[];
 
@@ -60,7 +60,11 @@ describe("The installation in deploy/", function () {
     for (const { metadata, spec } of all("Deployment")) {
       const [container] = spec.template.spec.containers;
       expect(spec.replicas, metadata.name).to.equal(2);
-      expect(container).to.include.keys("startupProbe", "readinessProbe", "livenessProbe", "resources");
+      for (const probe of [container.startupProbe, container.readinessProbe, container.livenessProbe])
+        expect(probe.timeoutSeconds, "a slow second of a node must not take every Pod out of service").to.be.at.least(
+          3,
+        );
+      expect(container.readinessProbe.timeoutSeconds).to.be.at.most(container.livenessProbe.timeoutSeconds);
       expect(container.resources.limits.memory).to.be.a("string");
       expect(container.securityContext).to.include({ readOnlyRootFilesystem: true, allowPrivilegeEscalation: false });
       expect(spec.template.spec.securityContext).to.include({ runAsNonRoot: true, runAsUser: 65532 });

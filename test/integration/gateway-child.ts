@@ -29,6 +29,7 @@ export interface ChildOptions {
   readonly spec?: RegistryView["spec"];
   readonly backendLimits?: Partial<BackendLimits>;
   readonly proxyLimits?: Partial<ProxyLimits>;
+  readonly clientIdleMs?: number;
   /** What upstreams are asked with for referrers. Those that it does not have are asked anonymously. */
   readonly upstreams?: readonly Upstream[];
   readonly referrersTimes?: Partial<ReferrersTimes>;
@@ -99,6 +100,7 @@ const server = await startServer({
     limits,
     metrics,
     log,
+    ...(options.clientIdleMs !== undefined && { clientIdleMs: options.clientIdleMs }),
   }),
   log,
 });

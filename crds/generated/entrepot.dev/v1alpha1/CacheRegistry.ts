@@ -17,7 +17,7 @@ export interface ICacheRegistry {
      */
     "inCluster"?: {
       /**
-       * The host, with its port if it has one, by which nodes name the cache in image references, e.g. localhost:30500 (a NodePort, which container runtimes reach without TLS) or cache.example.com. It begins every rule's status.pullPrefix.
+       * The host, with its port if it has one, by which nodes name the cache in image references, e.g. localhost:30500 (a NodePort, which container runtimes reach without TLS where nodes have NodePorts on localhost: kube-proxy in mode iptables) or cache.example.com. It begins every rule's status.pullPrefix.
        */
       "pullHost": string;
       /**
@@ -33,7 +33,7 @@ export interface ICacheRegistry {
        */
       "service"?: {
         /**
-         * ClusterIP, or NodePort so that nodes reach the cache as localhost:<nodePort>.
+         * ClusterIP, or NodePort so that nodes reach the cache as localhost:<nodePort>, where they have NodePorts on localhost.
          */
         "type"?: "ClusterIP" | "NodePort";
         /**

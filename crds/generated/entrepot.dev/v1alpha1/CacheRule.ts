@@ -210,7 +210,7 @@ export interface ICacheRule {
          */
         "pollInterval"?: string;
         /**
-         * How long a tag is served without asking the upstream whether it moved. Absent, it is asked every time.
+         * How long a tag is served without asking the upstream whether it moved. Absent, it is asked every time. zot v2.1.20 does not know it and does not start with it; a later release is needed.
          */
         "manifestCheckInterval"?: string;
       };
