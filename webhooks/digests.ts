@@ -7,6 +7,7 @@ import type { ResolveDigest } from "../core/policy/types.ts";
 import type { Case } from "./case.ts";
 import type { Memory } from "./memory.ts";
 import type { WebhookMetrics } from "./metrics.ts";
+import { DeadlineMissed, Progress } from "./progress.ts";
 
 /** The name under which a tag is pinned: `registry/repository:tag`. */
 export function pinKey(reference: ImageReference): string {
@@ -47,6 +48,7 @@ export class Digests {
   readonly #resolve: ResolveDigest;
   readonly #memory: Memory;
   readonly #metrics: WebhookMetrics;
+  readonly #progress = new Progress();
   readonly #asked = new Shared<{ readonly digest: Digest }>({ max: 1, keepMs: () => 0 });
 
   constructor(resolve: ResolveDigest, memory: Memory, metrics: WebhookMetrics) {
@@ -118,8 +120,9 @@ export class Digests {
 
   async #ask(reference: ImageReference, key: string, at: Case): Promise<Digest> {
     const work = async (signal: AbortSignal) => {
+      const say = this.#progress.begin(key, signal);
       try {
-        const digest = await this.#resolve(reference, await at.keychain([]), signal);
+        const digest = await this.#resolve(reference, await at.keychain([]), signal, say);
         this.#metrics.resolutions.inc({ outcome: "resolved" });
         this.#memory.pins.set(key, { digest, resolvedAt: at.context.now.getTime() });
         return { digest };
@@ -128,7 +131,11 @@ export class Digests {
         throw thrown;
       }
     };
-    return (await this.#asked.get(key, at.signal, work)).value.digest;
+    try {
+      return (await this.#asked.get(key, at.signal, work)).value.digest;
+    } catch (thrown) {
+      throw at.signal.aborted ? new DeadlineMissed(this.#progress.missed(key), { cause: thrown }) : thrown;
+    }
   }
 }
 

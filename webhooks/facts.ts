@@ -9,6 +9,7 @@ import type {
   CompiledPolicy,
   FetchConfigFiles,
   PinnedImage,
+  Say,
   SignedAuthority,
   VerifyAuthority,
 } from "../core/policy/types.ts";
@@ -16,6 +17,7 @@ import type { Case } from "./case.ts";
 import { UNCACHED_TTL_MS } from "./digests.ts";
 import type { Memory } from "./memory.ts";
 import type { WebhookMetrics } from "./metrics.ts";
+import { Progress } from "./progress.ts";
 
 export type Finding =
   | { readonly kind: "pass"; readonly record: VerificationRecord }
@@ -36,6 +38,7 @@ export class Facts {
   readonly #memory: Memory;
   readonly #metrics: WebhookMetrics;
   readonly #asked = new Shared<AuthorityOutcome>({ max: 1, keepMs: () => 0 });
+  readonly #progress = new Progress();
   readonly #configs = new Shared<{ readonly config: string }>({ max: 1, keepMs: () => 0 });
 
   constructor(sources: FactSources, memory: Memory, metrics: WebhookMetrics) {
@@ -154,13 +157,14 @@ export class Facts {
     if (policy.condition?.fetchConfigFile !== true) return { authorities };
     const key = `${recordKey(image)} ${at.credentialScope}`;
     try {
-      const work = async (signal: AbortSignal) => ({
-        config: await this.#sources.configFiles(image, await at.keychain([]), signal),
-      });
+      const work = async (signal: AbortSignal) => {
+        const say = this.#progress.begin(key, signal);
+        return { config: await this.#sources.configFiles(image, await at.keychain([]), signal, say) };
+      };
       const { value } = await this.#configs.get(key, at.signal, work);
       return { authorities, config: value.config };
     } catch (thrown) {
-      return `the configuration of ${recordKey(image)} could not be read: ${undecidedMessage(thrown, at.signal)}`;
+      return `the configuration of ${recordKey(image)} could not be read: ${this.#undecided(thrown, key, at)}`;
     }
   }
 
@@ -175,13 +179,18 @@ export class Facts {
     const denial = this.#memory.denials.get(key);
     if (denial !== undefined) return denial;
     try {
-      const work = (signal: AbortSignal) => this.#verify(image, authority, at, signal);
+      const work = (signal: AbortSignal) =>
+        this.#verify(image, authority, at, signal, this.#progress.begin(key, signal));
       const { value: outcome } = await this.#asked.get(key, at.signal, work);
       if (outcome.kind === "failed") this.#memory.denials.set(key, outcome);
       return outcome;
     } catch (thrown) {
-      return { kind: "undecided", message: undecidedMessage(thrown, at.signal) };
+      return { kind: "undecided", message: this.#undecided(thrown, key, at) };
     }
+  }
+
+  #undecided(thrown: unknown, key: string, at: Case): string {
+    return at.signal.aborted ? this.#progress.missed(key) : messageOf(thrown);
   }
 
   async #verify(
@@ -189,6 +198,7 @@ export class Facts {
     authority: SignedAuthority,
     at: Case,
     signal: AbortSignal,
+    say: Say,
   ): Promise<AuthorityOutcome> {
     try {
       const outcome = await this.#sources.verify(
@@ -196,6 +206,7 @@ export class Facts {
         authority,
         await at.keychain(authority.source.pullSecrets),
         signal,
+        say,
       );
       this.#metrics.verifications.inc({ outcome: outcome.kind });
       return outcome;
@@ -214,9 +225,4 @@ function isCached(policy: CompiledPolicy, at: Case): boolean {
 /** How long memory holds results, in seconds: what is not cached, only until the validating webhook has asked. */
 function memoryLife(policy: CompiledPolicy, at: Case): number {
   return isCached(policy, at) ? lifeOf(policy, at.context) : UNCACHED_TTL_MS / 1000;
-}
-
-function undecidedMessage(thrown: unknown, signal: AbortSignal): string {
-  if (signal.aborted) return "the registry did not answer before the admission deadline; try again";
-  return messageOf(thrown);
 }

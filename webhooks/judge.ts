@@ -11,6 +11,7 @@ import type { Case } from "./case.ts";
 import type { Conditions } from "./conditions.ts";
 import type { Digests } from "./digests.ts";
 import type { Facts } from "./facts.ts";
+import { DeadlineMissed, MISSED } from "./progress.ts";
 
 /** A judged image with the records that back its verdicts, each under its image's record key. */
 export interface ImageResult extends JudgedImage {
@@ -96,8 +97,6 @@ export class Judge {
 }
 
 function unresolved(thrown: unknown, at: Case): PolicyVerdict {
-  const why = at.signal.aborted
-    ? "the registry did not answer before the admission deadline; try again"
-    : messageOf(thrown);
+  const why = at.signal.aborted && !(thrown instanceof DeadlineMissed) ? MISSED : messageOf(thrown);
   return { kind: "undecided", reasons: [`the tag could not be resolved to a digest: ${why}`] };
 }

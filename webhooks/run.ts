@@ -49,6 +49,7 @@ function cached(ports: RegistryPorts, clients: RegistryClients, world: World, co
     hosts: gatewayHosts,
     registry: (name) => world.cacheRegistry(name),
     secret: (name) => world.systemSecret(name),
+    configMap: (name) => world.configMap(name),
     ...(gatewayTokenFile !== undefined && { tokenFile: gatewayTokenFile }),
   });
   return throughCaches(ports, { names: () => world.current()?.names ?? NO_NAMES, entrances });

@@ -43,6 +43,11 @@ export class RegistryClients implements RegistryClient {
     this.#hosts.set(host, { way, client: new Lease(client, (one) => one.close()) });
   }
 
+  /** From now on its host is connected to as all others are. */
+  useDefault(host: string): void {
+    this.#hosts.delete(host);
+  }
+
   async #of<T>(registry: string, ask: (client: RegistryClient) => Promise<T>): Promise<T> {
     const client = this.#hosts.get(registry)?.client;
     return client === undefined ? await ask(this.#others) : await client.use(ask);

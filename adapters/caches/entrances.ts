@@ -6,7 +6,8 @@ import { joinKeychains } from "../../core/registry/keychain.ts";
 import type { CacheRegistryObject } from "../../crds/index.ts";
 import type { RegistryClients } from "./clients.ts";
 import { type GatewayPlaceOptions, gatewayPlace } from "./gateway.ts";
-import type { CacheAccessErrorCode } from "./place.ts";
+import { harborTrust } from "./harbortrust.ts";
+import type { CacheAccessErrorCode, ConfigMapLookup } from "./place.ts";
 import { pullKeychain } from "./pullsecret.ts";
 
 /** A repository as it is asked for, and as whom. */
@@ -18,14 +19,15 @@ export interface Entrance {
 export interface EntrancesOptions extends GatewayPlaceOptions {
   /** A CacheRegistry by name. */
   readonly registry: (name: string) => CacheRegistryObject | undefined;
-  /** Told how a gateway is connected to before it is asked. */
-  readonly clients: Pick<RegistryClients, "use">;
+  readonly configMap: ConfigMapLookup;
+  /** Told how a cache is connected to before it is asked. */
+  readonly clients: Pick<RegistryClients, "use" | "useDefault">;
 }
 
 /**
  * The ways into caches. A gateway is asked at its Service, since the host that nodes pull from it at may mean nothing in a Pod, and
  * with this process's own token. Other products are asked at the host that nodes pull from, with the workload's credentials first and
- * then with those of `spec.pullSecretRef`.
+ * then with those of `spec.pullSecretRef`, and trusted by the certificates that they name beside the system's.
  */
 export class CacheEntrances {
   readonly #options: EntrancesOptions;
@@ -43,7 +45,11 @@ export class CacheEntrances {
     if (registry === undefined)
       throw new DomainError<CacheAccessErrorCode>("CACHE_UNKNOWN", `CacheRegistry "${cache.registry}" does not exist`);
     if (registry.spec.inCluster === undefined) {
-      const own = pullKeychain(registry, reference.registry, this.#options);
+      const { registry: host } = reference;
+      const own = pullKeychain(registry, host, this.#options);
+      const trust = harborTrust(registry, host, this.#options);
+      if (trust === undefined) this.#options.clients.useDefault(host);
+      else this.#options.clients.use(trust);
       return { reference, keychain: joinKeychains(workload, own) };
     }
     const { keychain, ...connection } = await gatewayPlace(registry, this.#options);

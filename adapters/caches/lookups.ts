@@ -9,12 +9,14 @@ import type {
   Keychain,
   PinnedImage,
   ResolveDigest,
+  Say,
   SignedAuthority,
   VerifyAuthority,
 } from "../../core/policy/types.ts";
 import { abortable, startDeadline } from "../deadline.ts";
 import { isRegistryError } from "../registry/errors.ts";
 import type { CacheEntrances } from "./entrances.ts";
+import { standing } from "./standing.ts";
 
 /** What admission asks of registries. */
 export interface RegistryPorts {
@@ -77,16 +79,28 @@ class Places {
   }
 }
 
+/** What places said that did not help. */
+type Answers = ReadonlyMap<LookupPlace, string>;
+
 /** What is said of a cache that did not help, behind what the upstream's failure says. */
-function beside({ places, leftOut }: Lookup, said: string | undefined): string {
+function beside({ places, leftOut }: Lookup, answers: Answers): string {
   if (leftOut !== undefined) return `; CacheRegistry "${leftOut.registry}" was not asked: ${leftOut.why}`;
-  const cache = places.find((place) => place.kind === "cache")?.cache.registry;
-  return said === undefined || cache === undefined ? "" : `; CacheRegistry "${cache}" was asked too: ${said}`;
+  const place = places.find(({ kind }) => kind === "cache");
+  const said = place && answers.get(place);
+  return said === undefined || place?.kind !== "cache"
+    ? ""
+    : `; CacheRegistry "${place.cache.registry}" was asked too: ${said}`;
 }
 
 /** The upstream's failure where it gave no answer, with the cache's beside it; any other is its answer, and stays as it is. */
 function withCache(upstream: unknown, more: string): unknown {
   return more !== "" && isRegistryError(upstream, ...NO_ANSWER) ? upstream.saying(more) : upstream;
+}
+
+/** An image that no cache has to do with is told of nowhere: its message names the one registry anyway. */
+function tell(lookup: Lookup, place: LookupPlace, answers: Answers, say: Say | undefined): void {
+  const caches = lookup.leftOut !== undefined || lookup.places.some(({ kind }) => kind === "cache");
+  if (caches) say?.(standing(lookup, place, answers));
 }
 
 /** The first answer of the places in their order, or the upstream's failure. */
@@ -96,23 +110,26 @@ async function firstOf<T>(
   keychain: Keychain,
   signal: AbortSignal,
   ask: Ask<T>,
+  say?: Say,
 ): Promise<T> {
   const [only] = lookup.places;
-  if (only?.kind === "cache" && lookup.places.length === 1) return await places.inCache(only, keychain, signal, ask);
-  let said: string | undefined;
+  const answers = new Map<LookupPlace, string>();
   let failure: unknown;
   for (const place of lookup.places) {
+    tell(lookup, place, answers, say);
+    if (place === only && place.kind === "cache" && lookup.places.length === 1)
+      return await places.inCache(place, keychain, signal, ask);
     try {
       if (place.kind === "upstream") return await ask(place.reference, keychain, signal);
       return await places.inTurn(place, keychain, signal, ask);
     } catch (thrown) {
       if (signal.aborted) throw thrown;
-      if (place.kind === "cache") said = messageOf(thrown);
-      else failure = thrown;
+      answers.set(place, messageOf(thrown));
+      if (place.kind === "upstream") failure = thrown;
       if (place.kind === "upstream" && !isRegistryError(thrown, ...NO_ANSWER)) break;
     }
   }
-  throw withCache(failure, beside(lookup, said));
+  throw withCache(failure, beside(lookup, answers));
 }
 
 /** The repository that an authority's evidence lies in; undefined for one that the verifier will refuse. */
@@ -141,6 +158,7 @@ class Verifications {
     authority: SignedAuthority,
     keychain: Keychain,
     signal: AbortSignal,
+    say?: Say,
   ): Promise<AuthorityOutcome> {
     const subject = subjectOf(image, authority);
     if (subject === undefined) return await this.#verify(image, authority, keychain, signal);
@@ -149,7 +167,7 @@ class Verifications {
       reference === subject
         ? await this.#verify(image, authority, as, until)
         : await this.#verify({ ...image, reference }, this.#beside(authority), as, until);
-    return await this.#ask(lookup, keychain, signal, ask);
+    return await this.#ask(lookup, keychain, signal, ask, say);
   }
 
   /** The same authority with its evidence in the repository of the image that it is asked about. */
@@ -169,18 +187,20 @@ class Verifications {
     keychain: Keychain,
     signal: AbortSignal,
     ask: Ask<AuthorityOutcome>,
+    say: Say | undefined,
   ): Promise<AuthorityOutcome> {
     const alone = lookup.places.length === 1;
-    let said: string | undefined;
+    const answers = new Map<LookupPlace, string>();
     for (const place of lookup.places) {
+      tell(lookup, place, answers, say);
       if (place.kind === "upstream") {
         const outcome = await ask(place.reference, keychain, signal);
         if (outcome.kind !== "undecided") return outcome;
-        return { ...outcome, message: `${outcome.message}${beside(lookup, said)}` };
+        return { ...outcome, message: `${outcome.message}${beside(lookup, answers)}` };
       }
       const outcome = await this.#inCache(place, alone, keychain, signal, ask);
       if (alone || outcome.kind === "matched") return outcome;
-      said = outcome.message;
+      answers.set(place, outcome.message);
     }
     return { kind: "undecided", message: "there is no place to look for signatures" };
   }
@@ -211,15 +231,15 @@ export function throughCaches(ports: RegistryPorts, options: CacheLookupsOptions
   const places = new Places(options);
   const verifications = new Verifications(places, ports.verify);
   return {
-    verify: (image, authority, keychain, signal) => verifications.verify(image, authority, keychain, signal),
-    resolve: async (reference, keychain, signal) => {
+    verify: (image, authority, keychain, signal, say) => verifications.verify(image, authority, keychain, signal, say),
+    resolve: async (reference, keychain, signal, say) => {
       if (reference.digest !== undefined) return reference.digest;
-      return await firstOf(places, tagLookup(reference, places.names), keychain, signal, ports.resolve);
+      return await firstOf(places, tagLookup(reference, places.names), keychain, signal, ports.resolve, say);
     },
-    configFiles: async (image, keychain, signal) => {
+    configFiles: async (image, keychain, signal, say) => {
       const ask: Ask<string> = (reference, as, until) =>
         ports.configFiles(reference === image.reference ? image : { ...image, reference }, as, until);
-      return await firstOf(places, evidenceLookup(image.reference, places.names), keychain, signal, ask);
+      return await firstOf(places, evidenceLookup(image.reference, places.names), keychain, signal, ask, say);
     },
   };
 }

@@ -20,10 +20,13 @@ export interface Place extends Connection {
   readonly keychain: Keychain;
 }
 
+/** The data of a ConfigMap of the system namespace by name. */
+export type ConfigMapLookup = (name: string) => Readonly<Record<string, string>> | undefined;
+
 /** A Secret of the system namespace by name. */
 export type SecretLookup = (name: string) => PullSecret | undefined;
 
-export type CacheAccessErrorCode = "CACHE_CREDENTIALS" | "CACHE_UNKNOWN";
+export type CacheAccessErrorCode = "CACHE_CREDENTIALS" | "CACHE_TRUST" | "CACHE_UNKNOWN";
 
 /** The same text for the same way of connecting, and another for any other. */
 export function wayOf({ host, plainHTTP, ca, caAlone, serverName }: Connection): string {

@@ -56,6 +56,12 @@ function failures({ task, digest, verdicts }: JudgedImage): FieldErrors {
   });
 }
 
+/** Said of an image that may be one that policies are for, which are not asked. */
+function unexplained({ task, digest }: JudgedImage): FieldErrors {
+  const { field, unexplained: why } = task;
+  return why === undefined ? [] : problem("unexplained name", field, `${named(task, digest)} ${why}`);
+}
+
 /** A verified tag that the node would look up again is verified for nothing: another digest may stand there by then. */
 function unpinned({ task, digest, verdicts }: JudgedImage): FieldErrors {
   const verified = digest !== undefined && task.reference.digest === undefined;
@@ -79,6 +85,7 @@ export function conclude(
       problem(`${what}: ${image}`, field, why),
     ),
     ...images.flatMap((image) => [...failures(image), ...(image.task.vouched ? [] : withoutPolicy(image, config))]),
+    ...images.flatMap(unexplained),
     ...(mustPin ? images.flatMap(unpinned) : []),
   ];
   const denial = formatErrors(errors, "error");

@@ -2,9 +2,12 @@ import type { CacheNames } from "../cachenames/types.ts";
 import { messageOf } from "../errors.ts";
 import { type ImageReference, parseReference } from "../image/reference.ts";
 import { type Fields, fieldsOf } from "../json.ts";
+import { claimedToo } from "../policy/claimed.ts";
 import type { MatchSubject } from "../policy/match.ts";
 import { type NamedDecision, policiesByName } from "../policy/named.ts";
 import type { CompiledPolicy } from "../policy/types.ts";
+import type { Notes } from "../rewrite/annotations.ts";
+import { claimedNames, claimOf, unexplainedName } from "../rewrite/former.ts";
 import { type AdmissionRequest, stringMap } from "./request.ts";
 import { type ImageField, imageFields, objectAt, type WorkloadKind } from "./workload.ts";
 
@@ -15,6 +18,8 @@ export interface ImageTask extends Omit<NamedDecision, "refusedBecause"> {
   /** The same as path tokens from the object's root. */
   readonly path: readonly (string | number)[];
   readonly reference: ImageReference;
+  /** Why it is refused, whatever its policies say: by the name that it is said to have had others may be its policies too. */
+  readonly unexplained?: string;
 }
 
 /** An image field that can't be judged: refused as it stands. */
@@ -75,6 +80,11 @@ export function isUnchanged(request: AdmissionRequest, kind: WorkloadKind): bool
   return fieldsToJudge(request, kind).unchanged;
 }
 
+/** What the Pod says that its images were called. What was admitted already is not refused for an annotation that is out of date by now. */
+function claimsOf({ object }: AdmissionRequest, { kind }: WorkloadKind, unchanged: boolean): Notes {
+  return kind === "Pod" && !unchanged ? claimedNames(object) : new Map();
+}
+
 /** What has to be decided about a request, from the object, the policies and the names that CacheRules make equal, alone. */
 export function planAdmission(
   request: AdmissionRequest,
@@ -87,13 +97,17 @@ export function planAdmission(
   const tasks: ImageTask[] = [];
   const invalid: InvalidImage[] = [];
   const { fields, unchanged } = fieldsToJudge(request, kind);
+  const podSpec = objectAt(request.object, kind.podSpec);
+  const claims = claimsOf(request, kind, unchanged);
   for (const { path: below, image } of fields) {
     const path = [...kind.podSpec, ...below];
     const field = fieldName(path);
     try {
       const reference = parseReference(image);
       const { refusedBecause: why, ...decision } = policiesByName(policies, reference, names, subject);
-      if (why === undefined) tasks.push({ field, path, reference, ...decision });
+      const claimed = unexplainedName(claimOf(claims, podSpec, below), reference, decision.upstreams);
+      const more = claimed && claimedToo(decision, claimed, policies, names, subject);
+      if (why === undefined) tasks.push({ field, path, reference, ...decision, ...more });
       else invalid.push({ field, image, problem: "too many names", why });
     } catch (thrown) {
       invalid.push({ field, image, why: messageOf(thrown) });

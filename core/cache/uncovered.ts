@@ -1,10 +1,10 @@
-import { type ImageField, imageFields, objectAt, workloadKind } from "../admission/workload.ts";
+import { imageFields, objectAt, workloadKind } from "../admission/workload.ts";
 import type { CacheNames } from "../cachenames/types.ts";
 import { canonicalName, type ImageReference, parseReference } from "../image/reference.ts";
-import { type Fields, fieldsOf, stringField } from "../json.ts";
+import { type Fields, stringField } from "../json.ts";
 import { subjectOf } from "../policy/named.ts";
 import { readNotes } from "../rewrite/annotations.ts";
-import { ORIGINAL_IMAGES } from "../rewrite/images.ts";
+import { imageKey, ORIGINAL_IMAGES } from "../rewrite/images.ts";
 import type { SealedRecords } from "./record.ts";
 
 function parsed(image: string | undefined): ImageReference | undefined {
@@ -13,13 +13,6 @@ function parsed(image: string | undefined): ImageReference | undefined {
   } catch {
     return undefined; // an image that nobody can pull has no record
   }
-}
-
-/** What rewriting notes an image under: the container's name, or `volumes/<name>`. */
-function keyOf(podSpec: Fields, { path: [list = "", index = 0] }: ImageField): string {
-  const entries = podSpec[list];
-  const name = Array.isArray(entries) ? stringField(fieldsOf(entries[Number(index)]), "name") : undefined;
-  return list === "volumes" ? `volumes/${name}` : `${name}`;
 }
 
 function hasRecord(
@@ -53,7 +46,7 @@ export function imagesWithoutRecord(object: Fields, sealed: SealedRecords, names
   if (podSpec === undefined) return [];
   const originals = readNotes(objectAt(object, ["metadata", "annotations"])?.[ORIGINAL_IMAGES]);
   const missing = imageFields(podSpec).filter(
-    (field) => !hasRecord(sealed, field.image, originals.get(keyOf(podSpec, field)), names),
+    ({ image, path }) => !hasRecord(sealed, image, originals.get(imageKey(podSpec, path) ?? ""), names),
   );
   return [...new Set(missing.map(({ image }) => image))];
 }

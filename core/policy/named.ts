@@ -192,6 +192,7 @@ export function refusalBySpec(
   );
 }
 
-function mayRefuse(policy: CompiledPolicy): boolean {
+/** Whether the policy could refuse an image that it matches. */
+export function mayRefuse(policy: CompiledPolicy): boolean {
   return policy.mode === "enforce" && (policy.condition !== undefined || staticVerdict(policy)?.kind !== "pass");
 }

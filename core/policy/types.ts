@@ -229,6 +229,9 @@ export interface PinnedImage {
   readonly digest: Digest;
 }
 
+/** Told what is being waited for, in words for who gives up waiting. */
+export type Say = (doing: string) => void;
+
 /**
  * Port: looks for signatures or attestations of `image` by `authority` and verifies them cryptographically. Never throws for what a
  * registry, a log or an engine does: that is `undecided`. The signal carries the request's deadline.
@@ -238,10 +241,21 @@ export type VerifyAuthority = (
   authority: SignedAuthority,
   keychain: Keychain,
   signal: AbortSignal,
+  say?: Say,
 ) => Promise<AuthorityOutcome>;
 
 /** Port: the OCI configurations of an image by platform (`linux/arm/v7`), as JSON of one object. Throws `DomainError`. */
-export type FetchConfigFiles = (image: PinnedImage, keychain: Keychain, signal: AbortSignal) => Promise<string>;
+export type FetchConfigFiles = (
+  image: PinnedImage,
+  keychain: Keychain,
+  signal: AbortSignal,
+  say?: Say,
+) => Promise<string>;
 
 /** Port: the digest that a tag names now. Throws `DomainError` with the registry's reason. */
-export type ResolveDigest = (reference: ImageReference, keychain: Keychain, signal: AbortSignal) => Promise<Digest>;
+export type ResolveDigest = (
+  reference: ImageReference,
+  keychain: Keychain,
+  signal: AbortSignal,
+  say?: Say,
+) => Promise<Digest>;

@@ -49,6 +49,13 @@ export function isRewritable(request: AdmissionRequest): boolean {
   return metadata !== undefined && !isLeftAlone(metadata);
 }
 
+/** What annotations call the image at `path` below a PodSpec (see `PodImage.key`); undefined where it has no name. */
+export function imageKey(podSpec: Fields, path: readonly (string | number)[]): string | undefined {
+  const name = stringField(entryAt(podSpec, path), "name");
+  if (name === undefined || name === "") return undefined;
+  return path[0] === VOLUMES ? `${VOLUMES}/${name}` : name;
+}
+
 function entryAt(podSpec: Fields, [list, index]: readonly (string | number)[]): Fields | undefined {
   const entries = typeof list === "string" ? podSpec[list] : undefined;
   return Array.isArray(entries) && typeof index === "number" ? fieldsOf(entries[index]) : undefined;
@@ -75,11 +82,11 @@ export function imagesOf(request: AdmissionRequest): readonly PodImage[] {
     : undefined;
   return imageFields(podSpec).flatMap(({ path, image }) => {
     const entry = entryAt(podSpec, path);
-    const name = stringField(entry, "name");
-    if (entry === undefined || name === undefined || name === "") return [];
+    const key = imageKey(podSpec, path);
+    if (entry === undefined || key === undefined) return [];
     if (pullPolicy(path[0], entry) === "Never") return [];
-    if (before !== undefined && (path[0] !== "ephemeralContainers" || before.has(name))) return [];
-    return [{ key: path[0] === VOLUMES ? `${VOLUMES}/${name}` : name, path: ["spec", ...path], image }];
+    if (before !== undefined && (path[0] !== "ephemeralContainers" || before.has(key))) return [];
+    return [{ key, path: ["spec", ...path], image }];
   });
 }
 

@@ -3,8 +3,9 @@ import { imagePatch } from "../admission/patch.ts";
 import type { AdmissionRequest } from "../admission/request.ts";
 import type { CacheNames, NamedRule } from "../cachenames/types.ts";
 import { type Fields, fieldsOf } from "../json.ts";
-import { annotationOperations, haveRoom, readNotes, writeNotes } from "./annotations.ts";
-import { type Choice, chooseName, isFormerName, type Refusal } from "./choose.ts";
+import { annotationOperations, haveRoom, writeNotes } from "./annotations.ts";
+import { type Choice, chooseName, isFormerName, parsed, type Refusal } from "./choose.ts";
+import { claimedNames, unexplainedName } from "./former.ts";
 import { imagesOf, isRewritable, isWritable, NOT_REWRITTEN, ORIGINAL_IMAGES, type PodImage } from "./images.ts";
 import { namesPullSecret } from "./pullsecrets.ts";
 
@@ -42,15 +43,23 @@ interface Decided {
   readonly choice: Choice;
 }
 
+/** Whether `before` is what an earlier invocation noted, by a rule that is known here, or by one that may be known to another replica alone. */
+function isKept(before: string, { image, choice }: Decided, names: CacheNames): boolean {
+  if (choice.kind === "cached" && isFormerName(before, choice.origin)) return true;
+  const now = parsed(image.image);
+  const origins = now === undefined ? [] : names.originsOf(now).map(({ reference }) => reference);
+  return now !== undefined && unexplainedName(before, now, origins) !== undefined;
+}
+
 /** The names as they were: of what is renamed now, and of what an earlier invocation renamed. */
-function originalNames(decided: readonly Decided[], metadata: Fields): string | undefined {
-  const earlier = readNotes(fieldsOf(metadata["annotations"])?.[ORIGINAL_IMAGES]);
+function originalNames(decided: readonly Decided[], pod: Fields, names: CacheNames): string | undefined {
+  const earlier = claimedNames(pod);
   const notes = new Map<string, string>();
-  for (const { image, choice } of decided) {
-    const before = earlier.get(image.key);
-    if (choice.kind === "renamed") notes.set(image.key, image.image);
-    if (choice.kind === "cached" && before !== undefined && isFormerName(before, choice.origin))
-      notes.set(image.key, before);
+  for (const one of decided) {
+    const { key, image } = one.image;
+    const before = earlier.get(key);
+    if (one.choice.kind === "renamed") notes.set(key, image);
+    else if (before !== undefined && !notes.has(key) && isKept(before, one, names)) notes.set(key, before);
   }
   return writeNotes(notes);
 }
@@ -95,8 +104,8 @@ export function rewrite(request: AdmissionRequest, names: CacheNames, refusal: R
     images.map((image): Decided => ({ image, choice: chooseName(image.image, names, objection) }));
   if (!isWritable(request)) return outcome(decide(withoutPullSecret(request, refusal)));
   const decided = decide(refusal);
-  const originals = originalNames(decided, metadata);
+  const originals = originalNames(decided, request.object, names);
   if (haveRoom(metadata, originals)) return noted(decided, originals, metadata);
   const left = decide(() => NO_ROOM);
-  return noted(left, originalNames(left, metadata), metadata);
+  return noted(left, originalNames(left, request.object, names), metadata);
 }

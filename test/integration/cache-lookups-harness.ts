@@ -30,6 +30,7 @@ export interface LookupSituation {
   readonly unreachable?: string;
   readonly tokenFile?: string;
   readonly secrets?: Readonly<Record<string, PullSecret>>;
+  readonly configMaps?: Readonly<Record<string, Readonly<Record<string, string>>>>;
   readonly turnMs?: number;
 }
 
@@ -80,6 +81,7 @@ export function lookupPorts(
     hosts: new Map(gateway === undefined ? [] : [[name, gateway]]),
     registry: (wanted) => (wanted === name ? registry : undefined),
     secret: (wanted) => secrets[wanted],
+    configMap: (wanted) => situation.configMaps?.[wanted],
     ...(tokenFile !== undefined && { tokenFile }),
   });
   const ports: RegistryPorts = {

@@ -74,6 +74,57 @@ describe("Whose certificates lookups trust", () => {
     expect(await resolve({ ...given, secrets: access }), "control").to.include("its certificate");
   });
 
+  describe("of a Harbor", () => {
+    const identity = selfSigned();
+    let host: string;
+    beforeEach(async () => {
+      host = `localhost:${await serve(identity)}`;
+    });
+    const harbor = () =>
+      ({
+        harbor: {
+          url: `https://${host}`,
+          auth: { secretRef: { name: "harbor" } },
+          caBundleRef: { name: "harbor-ca", key: "ca.crt" },
+        },
+      }) as NonNullable<LookupSituation["product"]>;
+    const rules = () => [lookupRule("up.example/*", "hub/*", "main", host)];
+    it("those in the ConfigMap of its caBundleRef, as they are at the moment", async () => {
+      const bundles: Record<string, string> = { "ca.crt": identity.cert };
+      const by = lookupPorts(cleanup, rules(), {
+        signatures: "cache",
+        product: harbor(),
+        configMaps: { "harbor-ca": bundles },
+      });
+      const again = () => by.resolve(parseReference("up.example/app:v1"), ANONYMOUS, within()).catch(String);
+      for (const [pem, expected] of [
+        [selfSigned().cert, "its certificate"],
+        [identity.cert, DIGEST],
+        [
+          "",
+          'ConfigMap "harbor-ca" (spec.harbor.caBundleRef of CacheRegistry "main") in namespace cosign-system has no certificate',
+        ],
+        [`${selfSigned().cert}\n${identity.cert}`, DIGEST],
+      ] as const) {
+        bundles["ca.crt"] = pem;
+        expect(await again()).to.include(expected);
+      }
+    });
+
+    it("no others without it, and none where the ConfigMap is not there", async () => {
+      const missing = lookupPorts(cleanup, rules(), { signatures: "cache", product: harbor() });
+      const found = missing.resolve(parseReference("up.example/app:v1"), ANONYMOUS, within());
+      expect(await found.catch(String)).to.include("does not exist; put the certificates to trust for Harbor there");
+      const product = harbor();
+      const configMaps = { "harbor-ca": { "ca.crt": identity.cert } };
+      const by = lookupPorts(cleanup, rules(), { signatures: "cache", product, configMaps });
+      const again = () => by.resolve(parseReference("up.example/app:v1"), ANONYMOUS, within()).catch(String);
+      expect(await again()).to.equal(DIGEST);
+      Object.assign(product.harbor ?? {}, { caBundleRef: undefined });
+      expect(await again()).to.not.equal(DIGEST);
+    });
+  });
+
   it("of an upstream with a caBundle: those in it, in place of the public ones", async () => {
     const identity = selfSigned();
     const host = `localhost:${await serve(identity)}`;

@@ -2,10 +2,14 @@ import { expect } from "chai";
 import type { KubeMetrics } from "../../adapters/kube/metrics.ts";
 import type { KubeClient, KubeObject, WatchEvent } from "../../adapters/kube/types.ts";
 import { silentLog } from "../../adapters/telemetry/log.ts";
+import { planAdmission } from "../../core/admission/plan.ts";
+import { NO_NAMES } from "../../core/cachenames/names.ts";
 import { parseReference } from "../../core/image/reference.ts";
 import { LiveCacheNames } from "../../webhooks/cachenames.ts";
+import { podKind, policy, request } from "../support/admission.ts";
 import { FakeClock, settle } from "../support/fake-clock.ts";
 import { MAIN_REGISTRY, namedRule } from "../support/named-rules.ts";
+import { podOf } from "../support/rewrite-samples.ts";
 
 type Told = WatchEvent<KubeObject>;
 
@@ -100,6 +104,25 @@ describe("the names that a webhook replica keeps", () => {
     expect(built).to.be.within(3, 7);
     await time.advance(500);
     expect(knows("c199")).to.equal(true);
+  });
+
+  it("may lag behind what its informers know for as long as that takes: a Pod renamed elsewhere is refused meanwhile", async () => {
+    await time.advance(60_000);
+    await change("e");
+    await time.advance(50); // this build costs 100 ms, so that there is none for 400
+    await change("f");
+    const written = `localhost:30500/f/app@sha256:${"a".repeat(64)}`;
+    const annotations = { "entrepot.dev/original-images": JSON.stringify({ c0: "quay.io/f/app" }) };
+    const strict = policy({ images: [{ glob: "quay.io/f/*" }], authorities: [{ static: { action: "fail" } }] });
+    const judged = () => {
+      const pod = request(podOf([written], {}, { annotations }));
+      const [task] = planAdmission(pod, podKind, [strict], live.current() ?? NO_NAMES).tasks;
+      return { known: task?.policies.length === 1, refused: task?.unexplained !== undefined };
+    };
+    await time.advance(350);
+    expect({ lags: !knows("f"), ...judged() }).to.deep.equal({ lags: true, known: false, refused: true });
+    await time.advance(150);
+    expect({ lags: !knows("f"), ...judged() }).to.deep.equal({ lags: false, known: true, refused: false });
   });
 
   it("are built a moment after a change that comes alone, whatever the last one took", async () => {

@@ -32,7 +32,7 @@ interface Pod {
 }
 
 describe("rewriting", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let cluster: ClusterHandle;
   let client: ConnectedKubeClient;
   let api: ApiServer;

@@ -3,6 +3,7 @@ import { generateKeyPairSync } from "node:crypto";
 import { expect } from "chai";
 import jsonpatch, { type Operation } from "fast-json-patch";
 import { Registry } from "prom-client";
+import type { RegistryPorts } from "../../adapters/caches/lookups.ts";
 import { type Clock, systemClock } from "../../adapters/clock.ts";
 import type { EventNote } from "../../adapters/kube/events.ts";
 import type { KubeClient } from "../../adapters/kube/types.ts";
@@ -64,6 +65,8 @@ export class Outside {
   /** The Events that were noted. */
   events: EventNote[] = [];
   asked = { ...nothing };
+  /** In place of all that is said of registries above. */
+  ports: Partial<RegistryPorts> = {};
 }
 
 /** One webhook replica with scripted ports. */
@@ -75,7 +78,7 @@ export interface Replica {
   /** Gives it another world to decide by, as informers do; its memory stays. */
   become(change: Change): Promise<void>;
   /** Hands one webhook, by its path, a request as the API server sends it. */
-  ask(path: string, asked: AdmissionRequest): Promise<ReviewResponse>;
+  ask(path: string, asked: AdmissionRequest, signal?: AbortSignal): Promise<ReviewResponse>;
   send(
     operation: "CREATE" | "UPDATE",
     object: Json,
@@ -186,6 +189,7 @@ export async function replica(outside: Outside, change: Change = {}, clock: Cloc
       return outside.configFiles;
     },
     configMaps: () => undefined,
+    ...outside.ports,
     checkRepository: async () => undefined,
     events: { record: (note) => void outside.events.push(note) },
     engine: {
@@ -196,10 +200,10 @@ export async function replica(outside: Outside, change: Change = {}, clock: Cloc
       },
     },
   });
-  const ask = async (path: string, asked: AdmissionRequest) => {
+  const ask = async (path: string, asked: AdmissionRequest, signal = AbortSignal.timeout(30_000)) => {
     const endpoint = endpoints.get(path);
     if (endpoint === undefined) throw new Error(path);
-    return await endpoint.answer(asked, AbortSignal.timeout(5_000));
+    return await endpoint.answer(asked, signal);
   };
   return {
     memory,

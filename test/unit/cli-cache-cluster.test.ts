@@ -9,6 +9,7 @@ import { newSealKey } from "../../core/cache/keyring.ts";
 import { writePublicJwks } from "../../core/cache/publicjwks.ts";
 import { CACHE_ANNOTATION, writeRecords } from "../../core/cache/record.ts";
 import { Sealer } from "../../core/cache/seal.ts";
+import { HOST, MAIN_REGISTRY, namedRule } from "../support/named-rules.ts";
 
 const NOW = new Date("2026-01-01T00:00:00Z");
 const DIGEST = `sha256:${"a".repeat(64)}` as const;
@@ -49,15 +50,19 @@ describe("show with few rights", () => {
     annotation = new Sealer({ keys: [key] }).seal(writeRecords(SEALED));
   });
 
-  const client = (allowed: readonly string[], spec?: object): Pick<KubeClient, "get" | "list"> => ({
+  type Lists = Readonly<Record<string, readonly object[]>>;
+  const client = (allowed: readonly string[], spec?: object, lists: Lists = {}): Pick<KubeClient, "get" | "list"> => ({
     async get({ kind }: Resource, name: string) {
       const metadata = { name, namespace: "team", uid: "c", annotations: { [CACHE_ANNOTATION]: annotation } };
       if (!allowed.includes(name)) throw denied(`get ${kind} "${name}"`);
       const data = name === "entrepot-seal-keys-public" ? { "jwks.json": writePublicJwks({ keys: [key] }) } : {};
-      return { apiVersion: "v1", kind, metadata, data, ...(spec && { spec }) } as never;
+      const apiVersion = kind === "Deployment" ? "apps/v1" : "v1";
+      return { apiVersion, kind, metadata, data, ...(spec && { spec }) } as never;
     },
-    async list() {
-      throw denied("list clusterimagepolicies");
+    async list({ kind, plural }: Resource) {
+      const items = lists[kind];
+      if (items !== undefined) return { items, resourceVersion: "1" } as never;
+      throw denied(`list ${plural}`);
     },
   });
 
@@ -81,6 +86,36 @@ describe("show with few rights", () => {
     const about = notes?.filter((note) => note.includes("no record of image"));
     expect(about).to.have.length(1);
     expect(about?.[0]).to.include("ghcr.io/team/tools:v1").and.include("ephemeral container");
+  });
+
+  describe("for an image that is written with its name in a cache", () => {
+    const cached = `${HOST}/gh/app@${DIGEST}`;
+    const keys = ["app", "entrepot-seal-keys-public"];
+    const spec = { template: { spec: { containers: [{ name: "app", image: cached }] } } };
+    const rule = namedRule("ghcr.io/team/*", "gh/*");
+    const notesOf = async (lists: Lists) => {
+      const { notes } = await showCache(client(keys, spec, lists), request);
+      return notes?.filter((note) => !/^(the cluster's identity is|the epoch is|policies are) not compared/.test(note));
+    };
+
+    it("finds the record under the upstream's name, by the CacheRules", async () => {
+      expect(await notesOf({ CacheRule: [rule], CacheRegistry: [MAIN_REGISTRY] })).to.deep.equal([]);
+    });
+
+    it("misses it where no rule says so, and says which image", async () => {
+      for (const rules of [[], [namedRule("quay.io/team/*", "gh/*")]]) {
+        const notes = await notesOf({ CacheRule: rules, CacheRegistry: [MAIN_REGISTRY] });
+        expect(notes).to.have.length(1);
+        expect(notes?.[0]).to.include(`no record of image ${cached}: `);
+      }
+    });
+
+    it("says that it may not read the rules", async () => {
+      const notes = await notesOf({ CacheRegistry: [MAIN_REGISTRY] });
+      expect(notes).to.have.length(2);
+      expect(notes?.[0]).to.match(/^names in caches are not compared: .*list cacherules/);
+      expect(notes?.[1]).to.include(`no record of image ${cached}: `);
+    });
   });
 
   it("does not go without the keys", async () => {

@@ -43,10 +43,18 @@ describe("what rewriting notes on a Pod", () => {
       .deep.equal({ c0: "a/b:1" }));
 
   it("drops what is not true, whoever wrote it", () => {
-    const lies = { c0: "evil/b:1", c1: "a/b:2", c2: `a/b:1@${DIGEST}`, c3: 5, c4: "::", gone: "a/b:1" };
+    const lies = { c0: "NO:::", c1: "a/b:2", c2: `a/b:1@${DIGEST}`, c3: 5, c4: "::", gone: "a/b:1" };
     const images = ["c0", "c1", "c2", "c3", "c4"].map(() => `${HOST}/hub/a/b:1`);
     const { pod } = noted([...images, "quay.io/x"], { [ORIGINAL]: JSON.stringify({ ...lies, c5: "a/b:1" }) });
     expect(pod["metadata"]).to.deep.equal({ name: "p", annotations: {} });
+  });
+
+  it("keeps what may be true, for all that is known here: another replica may know a rule already that this one does not", () => {
+    const earlier = { c0: "ghcr.io/a/b:1", c1: `quay.io/x@${DIGEST}`, c2: "quay.io/x" };
+    const images = [`${HOST}/hub/a/b:1@${DIGEST}`, `vendor.example.com/x@${DIGEST}`, "a/b:latest"];
+    const { pod } = noted(images, { [ORIGINAL]: JSON.stringify(earlier) });
+    expect(noteOf(pod, "originalImages")).to.deep.equal({ ...earlier, c2: "a/b:latest" });
+    expect(created(pod, names).patch).to.deep.equal([]);
   });
 
   for (const garbage of ["", "{", "null", "[]", '"text"', "{}", '{"c0":{}}', "[".repeat(100_000)])
