@@ -9,6 +9,12 @@ import type { Section } from "./rendered.ts";
 /** The key of the Secret, and the name of the file, with the credentials of all upstreams. */
 export const ZOT_CREDENTIALS_KEY = "credentials.json";
 
+/**
+ * How long zot waits before it asks an upstream again, as a Go duration. Without it, its client doubles the wait with every request
+ * that fails, up to 30 s, and a pull of what zot has takes that long while the upstream is away.
+ */
+const RETRY_DELAY = "500ms";
+
 export type ZotOptions = NonNullable<NonNullable<CacheRuleSpec["options"]>["zot"]>;
 
 /** A rule as zot's configuration depends on it. */
@@ -151,6 +157,7 @@ export function renderZot(
       urls: [upstreamUrl(upstreams.get(host) ?? { host, plainHTTP: false })],
       onDemand: true,
       tlsVerify: true,
+      retryDelay: RETRY_DELAY,
       ...options,
       content: members.map(contentOf),
     }),

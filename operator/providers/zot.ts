@@ -22,7 +22,7 @@ import { isOwnSecret, textsOf } from "./workload-secret.ts";
 
 /**
  * A zot in this cluster: `extensions.sync` of its configuration is rendered from the rules, and its workload rolled. zot tells
- * nobody what it loaded, so that a rule is in sync means that it is rendered and that every Pod is newer than that. Not run against zot.
+ * nobody what it loaded, so that a rule is in sync means that it is rendered and that every Pod is newer than that.
  */
 export class ZotRegistry extends WorkloadRegistry {
   readonly name = "zot";

@@ -12,7 +12,7 @@ import { BASE, type ConfigMap, GHCR, HUB, REGISTRY, start } from "./product-zot-
 const POD = { metadata: { labels: { app: "zot" } } };
 
 describe("zot's objects on a real API server (no zot runs)", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let client: ConnectedKubeClient;
   let namespace: string;
 

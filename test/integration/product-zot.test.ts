@@ -4,7 +4,7 @@ import type { SecretObject } from "../../operator/resources.ts";
 import { b64, basicAuth, ruleOf, SIGNAL } from "./product-rendered-harness.ts";
 import { BASE, type ConfigMap, GHCR, HUB, PASSWORD, REGISTRY, start } from "./product-zot-harness.ts";
 
-describe("zot as a registry (rendered into its ConfigMap; not run against zot)", () => {
+describe("zot as a registry (rendered into its ConfigMap, in memory)", () => {
   it("has its rules rendered, its credentials written, its workload rolled, and says so when all Pods are new", async () => {
     const { kube, prepare, observe, config } = start();
     const first = await prepare([GHCR, HUB]);
@@ -27,12 +27,14 @@ describe("zot as a registry (rendered into its ConfigMap; not run against zot)",
               urls: ["https://ghcr.io"],
               onDemand: true,
               tlsVerify: true,
+              retryDelay: "500ms",
               content: [{ prefix: "acme/app", destination: "/app", stripPrefix: true }],
             },
             {
               urls: ["https://registry-1.docker.io"],
               onDemand: true,
               tlsVerify: true,
+              retryDelay: "500ms",
               content: [{ prefix: "library/*/**", destination: "/hub", stripPrefix: true }],
             },
           ],

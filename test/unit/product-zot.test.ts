@@ -33,7 +33,7 @@ function render(rules: readonly ZotRule[], upstreams = NO_UPSTREAMS): Rendered {
   return (renderZot(rules, upstreams, undefined).section ?? { registries: [] }) as unknown as Rendered;
 }
 
-describe("zot's sync configuration (rendered, not run against zot)", () => {
+describe("zot's sync configuration", () => {
   it("is, for rules of two upstreams, exactly this", () => {
     const rules = [
       rule("docker.io/library/*", "hub/*"),
@@ -56,6 +56,7 @@ describe("zot's sync configuration (rendered, not run against zot)", () => {
             urls: ["https://registry-1.docker.io"],
             onDemand: true,
             tlsVerify: true,
+            retryDelay: "500ms",
             content: [
               { prefix: "library/nginx", destination: "/web/nginx", stripPrefix: true },
               { prefix: "*/**", destination: "/all-of-hub", stripPrefix: false },
@@ -66,6 +67,7 @@ describe("zot's sync configuration (rendered, not run against zot)", () => {
             urls: ["https://registry-1.docker.io"],
             onDemand: true,
             tlsVerify: true,
+            retryDelay: "500ms",
             pollInterval: "1h",
             preserveDigest: true,
             content: [{ prefix: "lgmorand/demoappprometheus", destination: "/demo-prometheus", stripPrefix: true }],
@@ -74,6 +76,7 @@ describe("zot's sync configuration (rendered, not run against zot)", () => {
             urls: ["http://registry.local:5000"],
             onDemand: true,
             tlsVerify: true,
+            retryDelay: "500ms",
             onlySigned: true,
             manifestCheckInterval: "10m",
             content: [{ prefix: "team/*/**", destination: "/team", stripPrefix: true }],
