@@ -20,7 +20,8 @@ export type ToolName =
   | "helm"
   | "kyverno"
   | "crane"
-  | "referrers";
+  | "referrers"
+  | "argocd";
 
 interface Recipe {
   readonly folder: string;
@@ -115,6 +116,13 @@ const RECIPES: Readonly<Record<ToolName, Recipe>> = {
     target: ".",
     cgo: false,
     ldflags: () => "",
+  },
+  argocd: {
+    folder: "argocd",
+    versioned: "github.com/argoproj/argo-cd/v3",
+    target: ".",
+    cgo: false,
+    ldflags: (version) => `-X github.com/argoproj/argo-cd/v3/common.version=${version.slice(1)}`,
   },
   pause: { folder: "pause", target: ".", cgo: false, ldflags: () => "" },
 };
