@@ -2,7 +2,7 @@ import { Agent, errors } from "undici";
 import { DomainError } from "../core/errors.ts";
 import type { HeaderMap } from "../core/gateway/headers.ts";
 
-export type BackendErrorCode = "BACKEND_UNREACHABLE" | "BACKEND_TIMEOUT" | "BACKEND_MALFORMED" | "CLIENT_GONE";
+export type BackendErrorCode = "BACKEND_UNREACHABLE" | "BACKEND_TIMEOUT" | "BACKEND_MALFORMED" | "CLIENT_GONE" | "BUSY";
 
 /** A request to a backend that got no usable answer. The message is one clause, for the middle of a sentence. */
 export class BackendError extends DomainError<BackendErrorCode> {}

@@ -1,6 +1,7 @@
 import type { ServerResponse } from "node:http";
+import { DomainError } from "../core/errors.ts";
 import { headerOf, responseHeaders } from "../core/gateway/headers.ts";
-import type { BackendAnswer } from "./backend.ts";
+import { type BackendAnswer, BackendError } from "./backend.ts";
 import { readWhole, stopLate } from "./body.ts";
 import { taken } from "./respond.ts";
 import { Slots } from "./slots.ts";
@@ -10,6 +11,7 @@ const KIB = 1024;
 const SMALL_BYTES = 64 * KIB;
 const SMALL_TOGETHER = 16 * KIB * KIB;
 const LARGE_TOGETHER = 64 * KIB * KIB;
+const WAITING = 512;
 
 export interface ManifestLimits {
   /** Bytes of one manifest. */
@@ -21,13 +23,13 @@ export interface ManifestLimits {
 /**
  * Sends manifests, each when it is whole and has its digest, so that a client gets the right bytes or an error. All that are held
  * together take 80 MiB at most: 16 MiB those of up to 64 KiB, which is nearly all there are, 64 MiB those that are larger or do not say
- * how large they are; neither wait for the others. A manifest that finds no room waits unread, with its connection to the backend, of
- * which there is a bounded number. Its room is free again when the client has taken it or has had `bodyMs` to do so.
+ * how large they are; neither wait for the others. Of each, 512 wait at most, of which undici may have read up to 64 KiB; who comes then
+ * is told to come again. Room is free again when the client has taken its manifest or has had `bodyMs` to do so.
  */
 export class Manifests {
   readonly #limits: ManifestLimits;
-  readonly #small = new Slots(SMALL_TOGETHER, Number.POSITIVE_INFINITY);
-  readonly #large = new Slots(LARGE_TOGETHER, Number.POSITIVE_INFINITY);
+  readonly #small = new Slots(SMALL_TOGETHER, WAITING);
+  readonly #large = new Slots(LARGE_TOGETHER, WAITING);
 
   constructor(limits: ManifestLimits) {
     this.#limits = limits;
@@ -40,6 +42,7 @@ export class Manifests {
     const size = Number.isSafeInteger(announced) && announced >= 0 ? announced : manifestBytes;
     const broken = new AbortController();
     answer.body.once("error", (thrown) => broken.abort(thrown));
+    if (answer.body.errored !== null) throw answer.body.errored;
     const stop = stopLate(answer, bodyMs);
     const room = size <= SMALL_BYTES ? this.#small : this.#large;
     const work = async (): Promise<number> => {
@@ -48,7 +51,15 @@ export class Manifests {
       await this.#hand(answer, content, res);
       return content.length;
     };
-    return await room.run(work, broken.signal, size).finally(() => clearTimeout(stop));
+    try {
+      return await room.run(work, broken.signal, size);
+    } catch (thrown) {
+      if (!(thrown instanceof DomainError) || thrown.code !== "BUSY") throw thrown;
+      answer.body.on("error", () => undefined).destroy();
+      throw new BackendError("BUSY", "the gateway holds as many manifests as it may until their clients take them");
+    } finally {
+      clearTimeout(stop);
+    }
   }
 
   async #hand({ status, headers }: BackendAnswer, content: Buffer, res: ServerResponse): Promise<void> {

@@ -3,7 +3,14 @@ import { pipeline } from "node:stream/promises";
 import type { RouteMatch } from "../core/cacherule/routes.ts";
 import type { Refusal } from "../core/gateway/access-errors.ts";
 import { judgeAnswer } from "../core/gateway/answer.ts";
-import { backendFailed, backendTimedOut, type ErrorScope, type OciError, type Wanted } from "../core/gateway/errors.ts";
+import {
+  backendFailed,
+  backendTimedOut,
+  type ErrorScope,
+  gatewayBusy,
+  type OciError,
+  type Wanted,
+} from "../core/gateway/errors.ts";
 import { type HeaderMap, headerOf, requestHeaders, responseHeaders } from "../core/gateway/headers.ts";
 import { lastOf, renameTagsList, rewriteNextLink } from "../core/gateway/pages.ts";
 import { formatRegistryPath, type RepositoryRequest } from "../core/gateway/request.ts";
@@ -82,7 +89,7 @@ export class BackendProxy {
       return await this.#exchange(exchange, res, gone.signal);
     } catch (thrown) {
       const error = asBackendError(thrown);
-      if (error.code !== "CLIENT_GONE") sendError(res, asOciError(error, exchange));
+      if (error.code !== "CLIENT_GONE") sendError(res, asOciError(error, exchange), later(error));
       return { bytes: 0, problem: error.code };
     }
   }
@@ -218,6 +225,10 @@ export function errorScope({ match }: { readonly match: RouteMatch }): ErrorScop
 }
 
 function asOciError(error: BackendError, exchange: Exchange): OciError {
-  const make = error.code === "BACKEND_TIMEOUT" ? backendTimedOut : backendFailed;
+  const make = error.code === "BACKEND_TIMEOUT" ? backendTimedOut : error.code === "BUSY" ? gatewayBusy : backendFailed;
   return make(error.message, wanted(exchange), errorScope(exchange));
+}
+
+function later({ code }: BackendError): Readonly<Record<string, string>> {
+  return code === "BUSY" ? { "retry-after": "1" } : {};
 }

@@ -12,6 +12,7 @@ import { type GatewayMetrics, NO_RULE, type RequestKind } from "./metrics.ts";
 import type { BackendProxy, Outcome } from "./proxy.ts";
 import type { ReferrersLists } from "./referrers.ts";
 import { giveUpIdle, sendError, sendJson, taken } from "./respond.ts";
+import { Turns } from "./turns.ts";
 
 export interface GatewayOptions {
   /** The name of the CacheRegistry that is served. */
@@ -44,13 +45,16 @@ const CLIENT_GONE_STATUS = 499; // as nginx logs it: the client left before ther
 
 /** The registry API of the cache, for `adapters/http/server.ts`: declared names only, each request counted and logged once. */
 export function createGateway(options: GatewayOptions): (req: IncomingMessage, res: ServerResponse) => Promise<void> {
+  const turns = new Turns();
   return async (req, res) => {
+    if (!(await turns.of(req, res))) return;
     const begun = performance.now();
+    const client = req.socket.remoteAddress; // not known any more when the client has gone
     options.metrics.inFlight.inc();
     giveUpIdle(res, options.clientIdleMs ?? CLIENT_IDLE_MS);
     try {
       const served = await serve(options, req, res);
-      record(options, req, res, served, performance.now() - begun);
+      record(options, { req, res, client }, served, performance.now() - begun);
     } finally {
       options.metrics.inFlight.dec();
     }
@@ -141,7 +145,13 @@ function refuse(res: ServerResponse, refusal: Refusal, kind: RequestKind, rule: 
   return { rule, kind, bytes: 0 };
 }
 
-function record(options: GatewayOptions, req: IncomingMessage, res: ServerResponse, served: Served, ms: number): void {
+interface Asked {
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+  readonly client: string | undefined;
+}
+
+function record(options: GatewayOptions, { req, res, client }: Asked, served: Served, ms: number): void {
   const status = res.headersSent ? res.statusCode : CLIENT_GONE_STATUS;
   options.metrics.observe(served.rule, served.kind, status, served.bytes, ms / 1000);
   if (served.problem !== undefined) options.metrics.problems.inc({ problem: served.problem });
@@ -153,7 +163,7 @@ function record(options: GatewayOptions, req: IncomingMessage, res: ServerRespon
     status,
     bytes: served.bytes,
     ms: Math.round(ms),
-    client: req.socket.remoteAddress,
+    client,
     ...(served.user !== undefined && { user: served.user }),
     ...(served.problem !== undefined && { problem: served.problem }),
   });

@@ -118,6 +118,11 @@ export function backendTimedOut(why: string, wanted: Wanted, scope: ErrorScope):
   return { ...backendFailed(why, wanted, scope), status: 504 };
 }
 
+/** The gateway itself has no room now. */
+export function gatewayBusy(why: string, wanted: Wanted, scope: ErrorScope): OciError {
+  return { ...backendFailed(why, wanted, scope), status: 503 };
+}
+
 /** A method that a pull-only registry does not have. */
 export function methodUnsupported(method: string): OciError {
   return {
