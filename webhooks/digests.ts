@@ -3,7 +3,7 @@ import { Shared } from "../adapters/shared.ts";
 import { CLOCK_SKEW_SECONDS, isAlive, lifeOf } from "../core/cache/freshness.ts";
 import type { SealedRecords } from "../core/cache/record.ts";
 import { type Digest, type ImageReference, repositoryName } from "../core/image/reference.ts";
-import type { ResolveDigest } from "../core/policy/types.ts";
+import type { ResolveDigest, Say } from "../core/policy/types.ts";
 import type { Case } from "./case.ts";
 import type { Memory } from "./memory.ts";
 import type { WebhookMetrics } from "./metrics.ts";
@@ -119,8 +119,7 @@ export class Digests {
   }
 
   async #ask(reference: ImageReference, key: string, at: Case): Promise<Digest> {
-    const work = async (signal: AbortSignal) => {
-      const say = this.#progress.begin(key, signal);
+    const resolve = async (signal: AbortSignal, say: Say) => {
       try {
         const digest = await this.#resolve(reference, await at.keychain([]), signal, say);
         this.#metrics.resolutions.inc({ outcome: "resolved" });
@@ -131,6 +130,7 @@ export class Digests {
         throw thrown;
       }
     };
+    const work = (signal: AbortSignal) => this.#progress.during(key, signal, (say) => resolve(signal, say));
     try {
       return (await this.#asked.get(key, at.signal, work)).value.digest;
     } catch (thrown) {

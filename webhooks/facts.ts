@@ -157,10 +157,10 @@ export class Facts {
     if (policy.condition?.fetchConfigFile !== true) return { authorities };
     const key = `${recordKey(image)} ${at.credentialScope}`;
     try {
-      const work = async (signal: AbortSignal) => {
-        const say = this.#progress.begin(key, signal);
-        return { config: await this.#sources.configFiles(image, await at.keychain([]), signal, say) };
-      };
+      const work = (signal: AbortSignal) =>
+        this.#progress.during(key, signal, async (say) => ({
+          config: await this.#sources.configFiles(image, await at.keychain([]), signal, say),
+        }));
       const { value } = await this.#configs.get(key, at.signal, work);
       return { authorities, config: value.config };
     } catch (thrown) {
@@ -180,7 +180,7 @@ export class Facts {
     if (denial !== undefined) return denial;
     try {
       const work = (signal: AbortSignal) =>
-        this.#verify(image, authority, at, signal, this.#progress.begin(key, signal));
+        this.#progress.during(key, signal, (say) => this.#verify(image, authority, at, signal, say));
       const { value: outcome } = await this.#asked.get(key, at.signal, work);
       if (outcome.kind === "failed") this.#memory.denials.set(key, outcome);
       return outcome;

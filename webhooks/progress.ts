@@ -13,12 +13,16 @@ export class DeadlineMissed extends Error {}
 export class Progress {
   readonly #doing = new LRUCache<string, string>({ max: REMEMBERED });
 
-  /** Begins anew for `key`. What the work says after `signal` aborted is about its own end, and is not noted. */
-  begin(key: string, signal: AbortSignal): Say {
+  /** Does the work that `key` stands for. What it says after `signal` aborted is about its own end, and is not noted; what it said before then stays. */
+  async during<T>(key: string, signal: AbortSignal, work: (say: Say) => Promise<T>): Promise<T> {
     this.#doing.delete(key);
-    return (doing) => {
-      if (!signal.aborted) this.#doing.set(key, doing);
-    };
+    try {
+      return await work((doing) => {
+        if (!signal.aborted) this.#doing.set(key, doing);
+      });
+    } finally {
+      if (!signal.aborted) this.#doing.delete(key);
+    }
   }
 
   /** Why there is no answer when the deadline of an admission has passed. */

@@ -7,7 +7,7 @@ import type { CacheRegistryObject } from "../../crds/index.ts";
 import type { RegistryClients } from "./clients.ts";
 import { type GatewayPlaceOptions, gatewayPlace } from "./gateway.ts";
 import { harborTrust } from "./harbortrust.ts";
-import type { CacheAccessErrorCode, ConfigMapLookup } from "./place.ts";
+import type { CacheAccessErrorCode, ConfigMapLookup, Connection } from "./place.ts";
 import { pullKeychain } from "./pullsecret.ts";
 
 /** A repository as it is asked for, and as whom. */
@@ -47,14 +47,23 @@ export class CacheEntrances {
     if (registry.spec.inCluster === undefined) {
       const { registry: host } = reference;
       const own = pullKeychain(registry, host, this.#options);
-      const trust = harborTrust(registry, host, this.#options);
-      if (trust === undefined) this.#options.clients.useDefault(host);
-      else this.#options.clients.use(trust);
+      this.#trust(registry, host);
       return { reference, keychain: joinKeychains(workload, own) };
     }
     const { keychain, ...connection } = await gatewayPlace(registry, this.#options);
     this.#options.clients.use(connection);
     return { reference: movedTo(connection.host, reference), keychain };
+  }
+
+  #trust(registry: CacheRegistryObject, host: string): void {
+    const { clients } = this.#options;
+    let trust: Connection | undefined;
+    try {
+      trust = harborTrust(registry, host, this.#options);
+    } finally {
+      if (trust === undefined) clients.useDefault(host); // nor what was trusted before, where there is nothing to trust now
+    }
+    if (trust !== undefined) clients.use(trust);
   }
 }
 

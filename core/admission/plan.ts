@@ -80,9 +80,9 @@ export function isUnchanged(request: AdmissionRequest, kind: WorkloadKind): bool
   return fieldsToJudge(request, kind).unchanged;
 }
 
-/** What the Pod says that its images were called. What was admitted already is not refused for an annotation that is out of date by now. */
-function claimsOf({ object }: AdmissionRequest, { kind }: WorkloadKind, unchanged: boolean): Notes {
-  return kind === "Pod" && !unchanged ? claimedNames(object) : new Map();
+/** What a new Pod says that its images were called: only then are they renamed, and what is said is out of date once one is changed. */
+function claimsOf({ object, operation }: AdmissionRequest, { kind }: WorkloadKind): Notes {
+  return kind === "Pod" && operation === "CREATE" ? claimedNames(object) : new Map();
 }
 
 /** What has to be decided about a request, from the object, the policies and the names that CacheRules make equal, alone. */
@@ -98,7 +98,7 @@ export function planAdmission(
   const invalid: InvalidImage[] = [];
   const { fields, unchanged } = fieldsToJudge(request, kind);
   const podSpec = objectAt(request.object, kind.podSpec);
-  const claims = claimsOf(request, kind, unchanged);
+  const claims = claimsOf(request, kind);
   for (const { path: below, image } of fields) {
     const path = [...kind.podSpec, ...below];
     const field = fieldName(path);

@@ -11,7 +11,8 @@ export const ZOT_CREDENTIALS_KEY = "credentials.json";
 
 /**
  * How long zot waits before it asks an upstream again, as a Go duration. Without it, its client doubles the wait with every request
- * that fails, up to 30 s, and a pull of what zot has takes that long while the upstream is away.
+ * that fails, up to 30 s, and a pull of what zot has takes that long while the upstream is away. It shortens what an upstream asks for in
+ * Retry-After, too: so not for what zot fetches by itself.
  */
 const RETRY_DELAY = "500ms";
 
@@ -157,7 +158,7 @@ export function renderZot(
       urls: [upstreamUrl(upstreams.get(host) ?? { host, plainHTTP: false })],
       onDemand: true,
       tlsVerify: true,
-      retryDelay: RETRY_DELAY,
+      ...(options?.pollInterval === undefined && { retryDelay: RETRY_DELAY }),
       ...options,
       content: members.map(contentOf),
     }),

@@ -7,8 +7,8 @@ import { TestProcess } from "./process.ts";
 import { FileQueue } from "./queue.ts";
 import { readTimes, rememberTimes } from "./times.ts";
 
-/** One more than there are processors: a test waits for a good part of its time. Each has a control plane, of 1 GB. TEST_WORKERS says another number. */
-const WORKERS = Number(process.env["TEST_WORKERS"]) || Math.min(availableParallelism() + 1, 6);
+/** One more than there are processors: a test waits for a good part of its time. Each has a control plane, of 1 GB. */
+const WORKERS = Math.min(availableParallelism() + 1, 6);
 const SLOWEST = 10;
 
 /** Runs a level's files in several processes at once. What a file prints is seen when it has ended. */

@@ -86,17 +86,21 @@ describe("an admission that ends while registries are asked", () => {
     );
   });
 
-  it("is not told of what work says when nobody waits for it any more, nor of work before", () => {
+  it("is not told of what work says when nobody waits for it any more, nor of work before, nor of work that is done", async () => {
     const progress = new Progress();
     const first = new AbortController();
-    const say = progress.begin("k", first.signal);
-    say("the cache was still being asked");
-    first.abort();
-    say("the upstream was still being asked");
+    await progress.during("k", first.signal, async (say) => {
+      say("the cache was still being asked");
+      first.abort();
+      say("the upstream was still being asked");
+    });
     expect(progress.missed("k")).to.equal(
       "no answer before the admission deadline (the cache was still being asked); try again",
     );
-    progress.begin("k", new AbortController().signal);
+    await progress.during("k", new AbortController().signal, async (say) => {
+      expect(progress.missed("k")).to.equal(MISSED);
+      say("the cache was still being asked");
+    });
     expect(progress.missed("k")).to.equal(MISSED);
   });
 

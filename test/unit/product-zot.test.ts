@@ -67,7 +67,6 @@ describe("zot's sync configuration", () => {
             urls: ["https://registry-1.docker.io"],
             onDemand: true,
             tlsVerify: true,
-            retryDelay: "500ms",
             pollInterval: "1h",
             preserveDigest: true,
             content: [{ prefix: "lgmorand/demoappprometheus", destination: "/demo-prometheus", stripPrefix: true }],
