@@ -64,8 +64,7 @@ export class Manifests {
 
   async #hand({ status, headers }: BackendAnswer, content: Buffer, res: ServerResponse): Promise<void> {
     res.writeHead(status, { ...responseHeaders(headers), "content-length": String(content.length) }).end(content);
-    // The connection, not the answer alone: that may wait behind another one, which the client asked for on the same connection.
-    const giveUp = setTimeout(() => res.req.socket.destroy(), this.#limits.bodyMs);
+    const giveUp = setTimeout(() => res.destroy(), this.#limits.bodyMs);
     await taken(res).finally(() => clearTimeout(giveUp));
   }
 }

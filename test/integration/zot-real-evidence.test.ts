@@ -3,7 +3,7 @@ import { COSIGN_SIGNATURE_ARTIFACT } from "../../core/registry/media-types.ts";
 import { Cosign, type SignatureForm } from "../support/cosign.ts";
 import { pushTinyImage, putBlob, putManifest, startRegistry, type TestRegistry } from "../support/registry.ts";
 import { ruleOf } from "./product-rendered-harness.ts";
-import { OwnZot, zotProgram } from "./zot-real-harness.ts";
+import { OwnZot, requireZot } from "./zot-real-harness.ts";
 
 const DOCKER = "application/vnd.docker.distribution.manifest.v2+json";
 const FORMS = ["classic", "bundle", "referrer"] as const;
@@ -29,11 +29,7 @@ describe("what a real zot brings along with an image", function () {
   const digests = new Map<SignatureForm, string>();
 
   before(async function () {
-    const program = zotProgram();
-    if (program === undefined) {
-      console.log("      skipped: ZOT does not name the executable of a zot (docs/providers/zot.md)");
-      this.skip();
-    }
+    const program = requireZot(this);
     this.timeout(0);
     [upstream, cosign] = await Promise.all([startRegistry(), Cosign.create()]);
     const any = ruleOf("any", `${upstream.host}/team/*`, "any/*");

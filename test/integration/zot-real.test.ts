@@ -4,7 +4,7 @@ import { parseMapping, toCache } from "../../core/cacherule/mapping.ts";
 import type { CacheRuleObject } from "../../crds/index.ts";
 import { pushTinyImage, startRegistry, type TestRegistry } from "../support/registry.ts";
 import { ruleOf, SIGNAL } from "./product-rendered-harness.ts";
-import { OwnZot, zotProgram } from "./zot-real-harness.ts";
+import { OwnZot, requireZot } from "./zot-real-harness.ts";
 
 const NOTHING = { status: 404, digest: null };
 
@@ -19,16 +19,13 @@ describe("a real zot, as it is rendered", function () {
   this.timeout(120_000);
   let open: TestRegistry;
   let closed: TestRegistry;
+  let program: string;
   let zot: OwnZot;
   let rules: Readonly<Record<"exact" | "path" | "host", CacheRuleObject>>;
   const all = () => Object.values(rules);
 
   before(async function () {
-    const program = zotProgram();
-    if (program === undefined) {
-      console.log("      skipped: ZOT does not name the executable of a zot (docs/providers/zot.md)");
-      this.skip();
-    }
+    program = requireZot(this);
     this.timeout(0);
     [open, closed] = await Promise.all([startRegistry(), startRegistry({ auth: true })]);
     zot = await OwnZot.create(program, [
@@ -126,7 +123,7 @@ describe("a real zot, as it is rendered", function () {
   it("does not let wrong credentials in: negative control", async () => {
     await pushTinyImage(closed, "guarded", "v1");
     const login = { username: "test", password: "not-the-password" };
-    const other = await OwnZot.create(zotProgram() ?? "", [{ host: closed.host, login }]);
+    const other = await OwnZot.create(program, [{ host: closed.host, login }]);
     try {
       await other.roll([ruleOf("host", `${closed.host}/*`, "closed/*")]);
       expect(await other.manifest("closed/guarded", "v1")).to.deep.equal(NOTHING);
@@ -139,7 +136,7 @@ describe("a real zot, as it is rendered", function () {
 
   it("serves what was pulled while the upstream is away, and does not take ever longer", async () => {
     const upstream = await startRegistry();
-    const other = await OwnZot.create(zotProgram() ?? "", [{ host: upstream.host }]);
+    const other = await OwnZot.create(program, [{ host: upstream.host }]);
     try {
       await other.roll([ruleOf("all", `${upstream.host}/*`, "*")]);
       const digest = await pushTinyImage(upstream, "team/app", "v1");

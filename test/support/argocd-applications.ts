@@ -37,7 +37,6 @@ export interface Application {
       readonly phase: string;
       readonly message?: string;
       readonly startedAt: string;
-      readonly retryCount?: number;
       readonly syncResult?: { readonly revision?: string; readonly resources?: readonly Resource[] };
     };
   };
@@ -87,7 +86,7 @@ export class Applications {
     return await this.#git("rev-parse", "HEAD");
   }
 
-  /** Makes an Application that syncs by itself, prunes, puts drift right, and takes what it has synced along when it is deleted. */
+  /** Makes an Application that syncs by itself, once for a revision, prunes, puts drift right, and takes what it has synced along when it is deleted. */
   async create(name: string, { namespace, compare, syncOptions = [] }: ApplicationOptions): Promise<void> {
     const body = {
       apiVersion: "argoproj.io/v1alpha1",
