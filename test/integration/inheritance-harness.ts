@@ -226,12 +226,12 @@ export class Inheritance {
         .then(({ ok }) => ok)
         .catch(() => false);
     await eventually("the second replica", isReady);
-    this.lead("second");
+    await this.lead("second");
   }
 
   /** Leads the API server to one of two replicas that both run, or to them in turn. */
-  lead(...to: readonly ("first" | "second")[]): void {
-    this.#door?.lead(...to.map((replica) => this.#ports[replica]));
+  async lead(...to: readonly ("first" | "second")[]): Promise<void> {
+    await this.#door?.lead(...to.map((replica) => this.#ports[replica]));
   }
 
   /** A counter of the second replica. */
@@ -242,7 +242,7 @@ export class Inheritance {
 
   /** Ends the second replica and leads the API server back to the first. */
   async endSecondReplica(): Promise<void> {
-    this.lead("first");
+    await this.lead("first");
     const child = this.#second;
     this.#second = undefined;
     if (child === undefined || child.exitCode !== null) return;

@@ -142,10 +142,10 @@ describe("inheritance, by the real controllers", () => {
         });
       };
       expect(await renewed()).to.deep.equal([`${old.reference}@${old.digest}`]);
-      at.lead("first");
+      await at.lead("first");
       const moved = await at.signed(`inherit/${name}`);
       await at.kubectl("rollout", "restart", `${kind}/${name}`);
-      at.lead("second");
+      await at.lead("second");
       expect(await renewed()).to.deep.equal([`${moved.reference}@${moved.digest}`]);
       await at.endSecondReplica();
     });
@@ -164,13 +164,13 @@ describe("inheritance, by the real controllers", () => {
       });
     };
     expect(await run("cron-1")).to.deep.equal([`${old.reference}@${old.digest}`]);
-    at.lead("first");
+    await at.lead("first");
     const moved = await at.signed("inherit/cron");
     const restarted = {
       spec: { jobTemplate: { spec: { template: { metadata: { annotations: { restarted: "now" } } } } } },
     };
     await at.kubectl("patch", "cronjob", "cron", "--type=merge", "-p", JSON.stringify(restarted));
-    at.lead("second");
+    await at.lead("second");
     expect(await run("cron-2")).to.deep.equal([`${moved.reference}@${moved.digest}`]);
     await at.endSecondReplica();
   });

@@ -87,7 +87,7 @@ describe("a storm of Pods", () => {
 
   it("costs each of two replicas that once at most", async () => {
     await at.toSecondReplica();
-    at.lead("first", "second");
+    await at.lead("first", "second");
     const { refused, requests } = await storm(await signed(`${NAME}/two`));
     expect(refused).to.deep.equal([]);
     expect(requests).to.be.within(COLD, 2 * COLD);

@@ -29,11 +29,19 @@ export class TcpDoor {
     return new TcpDoor(server, targets);
   }
 
-  /** Leads to these ports from now on; connections to others end. */
-  lead(...targets: readonly number[]): void {
+  /**
+   * Leads to these ports from now on; connections to others end. Resolves once who made those has closed them too:
+   * until then the API server may send a request on one, which is lost, as it sends no request twice.
+   */
+  async lead(...targets: readonly number[]): Promise<void> {
     if (targets.join() === this.#targets.join()) return;
     this.#targets = targets;
-    this.#disconnect();
+    const closed = [...this.#pairs].map(({ near, far }) => {
+      far.unpipe(near);
+      near.end();
+      return new Promise((resolve) => near.once("close", resolve));
+    });
+    await Promise.all(closed);
   }
 
   /** Holds back all that the other side says, on every connection, new ones too, until `release`. */
@@ -51,7 +59,7 @@ export class TcpDoor {
 
   close(): void {
     this.#server.close();
-    this.#disconnect();
+    for (const { near } of this.#pairs) near.destroy();
   }
 
   #admit(near: Socket): void {
@@ -68,9 +76,5 @@ export class TcpDoor {
     }
     near.pipe(far);
     if (!this.#held) far.pipe(near);
-  }
-
-  #disconnect(): void {
-    for (const { near } of this.#pairs) near.destroy();
   }
 }
