@@ -45,9 +45,11 @@ export function trustRootReconciler(dependencies: TrustRootDependencies): Reconc
   /** What the ConfigMap then holds, and whether it had to be written. */
   const publish = async (fresh: NewEntry | undefined, signal: AbortSignal) => {
     const known = knownMap();
-    if (known === undefined && fresh === undefined) return { map: undefined, wrote: false };
+    if (known === undefined && fresh === undefined) return { before: undefined, map: undefined, wrote: false };
+    let before: ConfigMapObject | undefined;
     let map: ConfigMapObject | undefined;
     const edit = (live: ConfigMapObject | undefined) => {
+      before = live;
       const owners = trustRoots.list().filter(isLive);
       const content = editEntries(
         live,
@@ -63,7 +65,8 @@ export function trustRootReconciler(dependencies: TrustRootDependencies): Reconc
       };
       return content;
     };
-    return { wrote: await writeConfigMap(client, address, known, edit, signal), map };
+    const wrote = await writeConfigMap(client, address, known, edit, signal);
+    return { before, map, wrote };
   };
 
   const removed = async (trustRoot: TrustRootObject | undefined, signal: AbortSignal): Promise<void> => {
@@ -82,14 +85,13 @@ export function trustRootReconciler(dependencies: TrustRootDependencies): Reconc
   const published = async (trustRoot: TrustRootObject, reading: Reading, signal: AbortSignal) => {
     const { name, uid, generation } = trustRoot.metadata;
     const { text } = reading;
-    const before = knownMap();
     const own = (map: ConfigMapObject | undefined) => {
       const origin = entryOrigin(map, name);
       return origin?.uid === uid ? { published: origin } : {};
     };
     try {
       const fresh = text === undefined ? undefined : { name, uid, generation, text };
-      const { map, wrote } = await publish(fresh, signal);
+      const { before, map, wrote } = await publish(fresh, signal);
       const outcome = own(map);
       if (
         wrote &&
