@@ -118,7 +118,9 @@ async function survive(stage: Stage): Promise<void> {
 
 async function refuse({ terminal, pullHost, local }: Stage): Promise<void> {
   terminal.heading("What nobody declared is refused");
-  const { stdout } = await terminal.sh(`curl -s http://${pullHost}/v2/not-declared/manifests/v1`);
+  const { stdout } = await terminal.sh(
+    `curl -s --retry 10 --retry-delay 1 --retry-connrefused http://${pullHost}/v2/not-declared/manifests/v1`,
+  );
   terminal.check("the cache answers NAME_UNKNOWN", stdout.includes('"NAME_UNKNOWN"'));
   if (local !== undefined) return;
   await terminal.sh(`kubectl run stray --image=${pullHost}/not-declared:v1`);

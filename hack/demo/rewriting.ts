@@ -28,7 +28,8 @@ export async function rewritingChapter(stage: Stage): Promise<void> {
   terminal.check("the node asked the upstream for nothing", byNode.length === 0);
 }
 
-async function declare({ terminal, upstream, pullHost }: Stage): Promise<void> {
+async function declare(stage: Stage): Promise<void> {
+  const { terminal, upstream, pullHost } = stage;
   const token = "$(kubectl -n team create token default --audience=entrepot-cache)";
   await terminal.sh(
     `kubectl -n team create secret docker-registry cache --docker-server=${pullHost} --docker-username=token --docker-password=${token}`,
@@ -49,4 +50,12 @@ spec:
   });
   await terminal.sh("kubectl wait --for=condition=Ready cacherule/team --timeout=120s");
   await terminal.sh("kubectl label namespace team entrepot.dev/rewrite=enabled");
+  await untilNamed(stage, `${upstream.address}/team/app:v1`);
+}
+
+/** Replicas learn of the rule and the API server of the label within moments: asks until a Pod that is not made would pull from the cache, for a minute. */
+async function untilNamed({ terminal, pullHost }: Stage, image: string): Promise<void> {
+  const pod = `kubectl -n team run probe --image=${image} --dry-run=server -o jsonpath='{.spec.containers[0].image}'`;
+  const deadline = Date.now() + 60_000;
+  while (!(await terminal.read(pod)).startsWith(`${pullHost}/`) && Date.now() < deadline);
 }

@@ -40,7 +40,7 @@ export class Terminal {
     if (options.quiet !== true) console.log(paint("1", `$ ${line}${heredoc}`));
     const result = await this.#cluster.run(["bash", "-c", line], {
       env: this.#env,
-      timeoutMs: 180_000,
+      timeoutMs: 240_000, // longer than any `kubectl wait`, whose words tell more
       ...(options.input !== undefined && { input: options.input }),
     });
     const output = `${result.stdout}${result.stderr}`.trimEnd();

@@ -2,6 +2,7 @@ import { randomInt } from "node:crypto";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { bin } from "./layout.ts";
+import { keepLock } from "./lock.ts";
 import { apiCertificate, kubeconfigPath } from "./pki.ts";
 import type { DaemonSpec } from "./processes.ts";
 
@@ -86,12 +87,12 @@ function asAdmin(dir: string): string[] {
 
 const PORTS = { from: 15_000, to: 30_000 }; // below those that outgoing connections take, which would race with us
 
-/** `count` ports of the loopback address that nobody listens on, all different. */
+/** `count` ports of the loopback address that nobody listens on, all different. They are this process's until it ends: nobody else is given them. */
 export async function freePorts(count: number): Promise<number[]> {
   const found = new Set<number>();
   for (let tries = 0; found.size < count; tries += 1) {
     const port = randomInt(PORTS.from, PORTS.to);
-    if (await isFree(port)) found.add(port);
+    if ((await isFree(port)) && (await keepLock(`port-${port}`))) found.add(port);
     if (tries > 1000) throw new Error(`no free port between ${PORTS.from} and ${PORTS.to} on the loopback address`);
   }
   return [...found];

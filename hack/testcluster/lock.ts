@@ -25,6 +25,11 @@ export async function withLock<T>(name: string, work: () => Promise<T>, onWait: 
   }
 }
 
+/** Takes the lock `name` until this process ends, however it ends; false where a process, this one too, has it already. */
+export async function keepLock(name: string): Promise<boolean> {
+  return (await tryListen(name)) !== undefined;
+}
+
 function address(name: string): { path: string; abstract: boolean } {
   const key = `entrepot-lock-${createHash("sha256").update(name).digest("hex").slice(0, 24)}`;
   const abstract = process.platform === "linux"; // a name in the kernel alone: there is no file to be left behind

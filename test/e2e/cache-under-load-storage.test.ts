@@ -118,9 +118,13 @@ spec: {storageClassName: e2e-full, capacity: {storage: 12Mi}, accessModes: [Read
       await eventually("a pull that fails for want of space", PATIENCE_MS, async () =>
         [...load.answers.keys()].some(short) ? true : undefined,
       );
-      expect(await load.pull(image("small")), "a cached image").to.equal(undefined);
-      const [kept] = load.whole;
-      if (kept !== undefined) expect(await load.pull(kept), "a big cached image").to.equal(undefined);
+      // Asked again, since the proxy writes down which tag was asked for, and answers 500 where another pull holds the last page just then.
+      for (const cached of [image("small"), ...[...load.whole].slice(0, 1)])
+        await eventually(`${cached.repository}, which is cached`, PATIENCE_MS, async () => {
+          const failure = await load.pull(cached);
+          if (failure !== undefined) throw new Error(JSON.stringify(failure));
+          return true;
+        });
       judge("no space", load);
       await eventually("the proxy's log says why", PATIENCE_MS, async () => {
         const log = await stage.kubectl("-n", NS, "logs", `deployment/${backendName(FULL.name, UPSTREAM)}`);

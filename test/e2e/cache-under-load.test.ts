@@ -110,7 +110,8 @@ describe("200 rules over two private upstreams, under load, on a real node", () 
     await load?.stop();
     await removeRegistry(stage, REGISTRY);
     await stage.kubectl("-n", NS, "delete", "secret", "e2e-load-clients", "--ignore-not-found");
-    await stage.kubectl("-n", NS, "set", "env", "deployment/operator", "HEALTHY_INTERVAL-");
+    await stage.kubectl("-n", NS, "set", "env", "deployment/operator", "HEALTHY_INTERVAL=10s"); // as in deploy/dev
+    await stage.rolledOut("operator", NS);
     door?.close();
     await behind?.stop();
     await upstreamB?.stop();
@@ -203,7 +204,11 @@ describe("200 rules over two private upstreams, under load, on a real node", () 
     const refused = await load.pull(other);
     expect(refused?.kind, JSON.stringify(refused)).to.equal("error");
     await untilReady(stage, REGISTRY, "True ServingFromCache", RULES_EACH);
-    expect(await load.pull(nextCold(B))).to.deep.include({ kind: "error", status: 502, code: "UNKNOWN" });
+    const cold = nextCold(B);
+    await eventually("a gateway that knows of it, too", PATIENCE_MS, async () => {
+      expect(await load.pull(cold)).to.deep.include({ kind: "error", status: 502, code: "UNKNOWN" });
+      return true;
+    });
     expect(await failuresOf(kept), "cached images, later").to.deep.equal([]);
     await comes(nextCold(A));
     await upstreamB.start();

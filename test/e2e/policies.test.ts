@@ -2,7 +2,8 @@ import { expect } from "chai";
 import { eventually, PATIENCE_MS, Stage } from "../support/e2e.ts";
 
 const NAMESPACE = "e2e-policies";
-const GIVEN_UP = /the evaluation (?:of a policy was given up|was ended)/;
+const GIVEN_UP =
+  /the evaluation (?:of a policy was given up|was ended)|before the admission deadline|failed calling webhook/;
 const ADMITTED = /^deployment.apps\/x (?:created|configured|unchanged)/;
 
 function indented(text: string, width: number): string {

@@ -7,7 +7,7 @@ import { CACHE_JSONPATH, eventually } from "../support/e2e.ts";
 
 const NAMESPACES = ["scope-in", "scope-none", "scope-out", "scope-excluded"];
 const STRANGER = `quay.io/scope/stranger@sha256:${"0".repeat(64)}`;
-const SECONDS = 30_000;
+const SECONDS = 90_000;
 
 describe("the scope of enforcement", function () {
   this.timeout(120_000);

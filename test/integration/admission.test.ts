@@ -64,11 +64,11 @@ spec:
   it("verifies a Deployment once; its ReplicaSet and 20 Pods, made by the real controllers, cost the registry nothing", async () => {
     const { reference, digest } = await signed("admission/app");
     await kubectl("create", "deployment", "app", `--image=${reference}`);
-    await eventually("a Pod", 30_000, async () => (await kubectl("get", "pods", "-o", "name")) || undefined);
+    await eventually("a Pod", 90_000, async () => (await kubectl("get", "pods", "-o", "name")) || undefined);
     const cold = webhookRequests("admission/app").length;
     expect(cold).to.equal(3);
     await kubectl("scale", "deployment", "app", "--replicas=20");
-    const pods = await eventually("20 Pods", 30_000, async () => {
+    const pods = await eventually("20 Pods", 90_000, async () => {
       const names = (await kubectl("get", "pods", "-o", "name")).trim().split("\n");
       return names.length === 20 ? names : undefined;
     });
@@ -89,7 +89,7 @@ spec:
     await product.startPart("webhook");
     const before = webhookRequests("admission/app").length;
     await kubectl("scale", "deployment", "app", "--replicas=25");
-    await eventually("25 Pods", 60_000, async () => {
+    await eventually("25 Pods", 90_000, async () => {
       const names = (await kubectl("get", "pods", "-o", "name")).trim().split("\n");
       return names.length === 25 ? true : undefined;
     });
@@ -108,7 +108,7 @@ spec:
   it("rolls a changed template out with the digest of the moment", async () => {
     const { reference } = await signed("admission/app");
     await kubectl("rollout", "restart", "deployment/app");
-    const moved = await eventually("a Pod of the new image", 30_000, async () => {
+    const moved = await eventually("a Pod of the new image", 90_000, async () => {
       const images = new Set(
         (await kubectl("get", "pods", "-l", "app=app", "-o", "jsonpath={.items[*].spec.containers[0].image}")).split(
           " ",
@@ -137,7 +137,7 @@ spec:
     );
     await cluster.kubectl(["wait", "--for=condition=Ready", "cip/admission", "--timeout=90s"]);
     await cluster.kubectl(["-n", "cosign-system", "delete", "secret", "admission-key"]);
-    const message = await eventually("the condition", 30_000, async () => {
+    const message = await eventually("the condition", 90_000, async () => {
       const text = await cluster.kubectl([
         "get",
         "cip",

@@ -111,7 +111,7 @@ describe("lookups by way of a cache that is broken, slow or hostile", function (
   it("a cache that says nothing has its turn once, and then the upstream is asked at once", async () => {
     const cache = await startFakeRegistry(() => undefined);
     perTest.add(() => cache.stop());
-    const by = ports({ gateway: cache.host, turnMs: 200 });
+    const by = ports({ gateway: cache.host, turnMs: 2_000 });
     const tag = parseReference(`${host}/acme/app:v1`);
     expect(await by.resolve(tag, ANONYMOUS, within())).to.equal(digests["app"]);
     expect(messageIn(await verify(by))).to.equal("it matched");

@@ -131,7 +131,7 @@ describe("Chainguard's page", () => {
     await at.policy("page-newcomer", "gone/**", { data: stranger.publicKey });
     await at.kubectl("scale", "deployment/gone", "--replicas=2");
     expect(await at.failure("gone")).to.include("failed policy: page-newcomer");
-    await at.cluster.kubectl(["delete", "cip", "page-newcomer", "page-gone"]);
+    await at.cluster.kubectl(["delete", "cip", "page-gone", "page-newcomer"]);
     const seal = sealOf(await at.get("deployment/gone"));
     const said = await eventually("both policies gone", async () => {
       const copy = workload("Pod", "copy", gone.pinned, 1, {

@@ -16,6 +16,10 @@ import { demandRotation } from "../support/seal-keys.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const SYSTEM = "cosign-system";
+interface Annotated {
+  readonly metadata: { readonly annotations: Readonly<Record<string, string>> };
+}
+
 const RUN = `clicache-${randomBytes(3).toString("hex")}`;
 const INCLUDE = "policy.sigstore.dev/include";
 
@@ -52,7 +56,11 @@ describe("kubectl entrepot cache", function () {
       metadata: { name: RUN },
       spec: policy,
     });
-    await configure({ "dev.chainguard.enable-cip-cache": "true", "no-match-policy": "allow" });
+    await configure({
+      "dev.chainguard.enable-cip-cache": "true",
+      "no-match-policy": "allow",
+      "dev.entrepot.tag-ttl": "1h",
+    });
     await cluster.kubectl(["wait", "--for=condition=Ready", `cip/${RUN}`, "--timeout=90s"]);
     const pushed = await cluster.pushImage({ repository: `${RUN}/app`, tag: "v1" });
     await cosign.sign(pushed.pinned, keys, "classic");
@@ -81,12 +89,11 @@ describe("kubectl entrepot cache", function () {
     });
   const rehearse = (name: string) =>
     cluster.kubectl(["-n", RUN, "run", name, `--image=${image}`, "--dry-run=server", "-o", "json"]);
-  const annotationOf = async (object: string) => {
-    const read = await cluster.kubectl(["-n", RUN, "get", object, "-o", "json"]);
-    return (JSON.parse(read) as { metadata: { annotations: Record<string, string> } }).metadata.annotations[
-      CACHE_ANNOTATION
-    ];
-  };
+  const read = async <T>(what: string) =>
+    JSON.parse(await cluster.kubectl(["-n", RUN, "get", what, "-o", "json"])) as T;
+  const sealOf = ({ metadata }: Annotated) => metadata.annotations[CACHE_ANNOTATION];
+  const annotationOf = async (object: string) => sealOf(await read<Annotated>(object));
+  const sealsOfSets = async () => (await read<{ items: readonly Annotated[] }>("replicasets")).items.map(sealOf);
   const plugin = (argv: readonly string[], input?: string): Promise<CommandResult> =>
     cluster.run([cluster.program("kubectl"), "entrepot", "cache", ...argv], {
       env: {
@@ -151,6 +158,7 @@ describe("kubectl entrepot cache", function () {
     const sealed = (await annotationOf("deploy/app")) ?? "";
     // Where the webhook does not look; where it does, it seals anew at once.
     await cluster.kubectl(["label", "namespace", RUN, `${INCLUDE}-`]);
+    await eventually("Pods are not looked at", async () => !(await rehearse("probe")).includes("records:"));
     const annotate = (text: string) =>
       cluster.kubectl(["-n", RUN, "annotate", "--overwrite", "deploy/app", `${CACHE_ANNOTATION}=${text}`]);
     await annotate(sealed.replace(/expires: .*/, "expires: 2099-01-01T00:00:00Z"));
@@ -160,6 +168,8 @@ describe("kubectl entrepot cache", function () {
     expect(view.notes[0]).to.include("ignores it");
     await annotate(sealed);
     await cluster.kubectl(["label", "namespace", RUN, `${INCLUDE}=true`]);
+    await eventually("Pods are looked at", async () => (await rehearse("probe")).includes("records:"));
+    await eventually("its ReplicaSet is told, too", async () => (await sealsOfSets()).join() === sealed);
     expect((await shown()).seal.holds).to.equal(true);
   });
 

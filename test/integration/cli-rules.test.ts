@@ -166,7 +166,7 @@ describe("kubectl entrepot rules", function () {
     const recorder = new EventRecorder({ client, controller: "entrepot.dev/test", instance: "test", log: silentLog });
     for (const note of ["first", "second"])
       recorder.record({ regarding: rule, type: "Warning", reason: "Conflict", action: "Reconcile", note });
-    await recorder.flush();
+    await recorder.flush(60_000);
     const { code, stdout, stderr } = await plugin(`cacherule/${name}`);
     expect(stderr).to.equal("");
     expect(code).to.equal(0);

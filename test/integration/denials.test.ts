@@ -169,7 +169,7 @@ describe("Events on denials in a cluster", () => {
     );
     denials.report(asked({ generateName: "Odd-", name: "" }, { namespace, name: "" }), images, REFUSED);
     denials.report(asked({ name: "lonely" }, { namespace }), images, REFUSED);
-    await events.flush();
+    await events.flush(60_000);
     const described = await cluster.kubectl(["-n", namespace, "describe", "configmap", "controller"]);
     expect(described).to.match(/Warning\s+PolicyViolation\s+\S+\s+entrepot\.dev\/webhook\s+ghcr\.io\/a\/b:v1 in spec/);
     const all = await cluster.kubectl(["-n", namespace, "get", "events"]);

@@ -117,7 +117,8 @@ describe("The policies of the examples", function () {
   let engine: ClosablePolicyEngine;
   before(async function () {
     this.timeout(0);
-    engine = createPolicyEngine({ path: await enginePath() });
+    engine = createPolicyEngine({ path: await enginePath(), evaluationMs: 20_000 });
+    await engine.warm();
   });
   after(() => engine?.close());
 

@@ -88,7 +88,7 @@ export class AccessStage {
     this.#cleanup.add(() => this.client.close());
     await this.cluster.kubectl(["apply", "--server-side", "--force-conflicts", "-k", join(ROOT, "crds")]);
     const crds = ["crd/cacherules.entrepot.dev", "crd/cacheregistries.entrepot.dev"];
-    await this.cluster.kubectl(["wait", "--for=condition=Established", ...crds, "--timeout=30s"]);
+    await this.cluster.kubectl(["wait", "--for=condition=Established", ...crds, "--timeout=90s"]);
     this.namespace = await freshNamespace(this.client, "access");
     this.#cleanup.add(() => this.cluster.kubectl(["delete", `namespace/${this.namespace}`, "--wait=false"]));
     await this.createRegistry();

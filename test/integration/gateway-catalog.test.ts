@@ -152,7 +152,7 @@ describe("The catalogue of the gateway in front of backends that misbehave", () 
 
   it("asks once for all who ask at the same time, and soon after", async () => {
     send('{"repositories":["a"]}');
-    const catalog = await startCatalog(cleanup, { origins, rules });
+    const catalog = await startCatalog(cleanup, { origins, rules, limits: { keepMs: 60_000 } });
     const answers = await Promise.all(Array.from({ length: 20 }, () => catalog()));
     expect(answers.every(({ names }) => names.join() === "a")).to.equal(true);
     await catalog();

@@ -112,7 +112,7 @@ describe("The gateway with a real API server", () => {
         REGISTRY_NAME: registry,
         REGISTRY_PORT: `${port}`,
         STATUS_PORT: `${statusPort}`,
-        DRAIN_MS: "500",
+        DRAIN_MS: "5000",
         BACKEND_ORIGINS: JSON.stringify({ "registry.local:5000": cache.origin }),
       },
       stdio: ["ignore", "pipe", "pipe"],
@@ -245,7 +245,7 @@ describe("The gateway with a real API server", () => {
     const [download] = (await once(get(`${origin}${path}`, { agent: false }), "response")) as [IncomingMessage];
     const finished = once(download.pause(), "close");
     child.kill("SIGTERM");
-    await eventually("it is out of the Service", async () => (await status("/readyz")) !== 200, 400);
+    await eventually("it is out of the Service", async () => (await status("/readyz")) !== 200, 4_000);
     expect(await pull("control"), "still serves what is on its way").to.equal(200);
     let bytes = 0;
     download.on("data", (chunk: Buffer) => {

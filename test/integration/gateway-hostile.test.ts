@@ -11,6 +11,9 @@ const HEADERS_MS = 1_000;
 const IDLE_MS = 1_000;
 const CLIENT_IDLE_MS = 2_000;
 const BODY_MS = 2_000;
+const PATIENT_MS = 120_000;
+/** What comes within it did not wait for a patient gateway's limits. */
+const SOON_MS = 30_000;
 
 /** A FAKE backend: a TCP server that answers each connection as the test says. No registry behaves so; a broken or hijacked one may. */
 class FakeBackend {
@@ -85,21 +88,28 @@ async function fetchRaw(
 describe("The gateway in front of a backend that misbehaves (a fake)", () => {
   const cleanup = new Cleanup();
   let backend: FakeBackend;
+  /** It has time, so that a busy machine is not taken for a backend that is late. */
   let gateway: GatewayProcess;
+  let hasty: GatewayProcess;
   const good = { "docker-content-digest": DIGEST, "content-type": OCI_MANIFEST };
 
   before(async function () {
     this.timeout(60_000);
     backend = new FakeBackend(cleanup);
     const origin = await backend.listen();
-    gateway = await GatewayProcess.start(cleanup, {
-      registry: "main",
-      origins: { "registry.local:5000": origin },
-      backendLimits: { headersMs: HEADERS_MS, idleMs: IDLE_MS },
-      proxyLimits: { bodyMs: BODY_MS },
-      clientIdleMs: CLIENT_IDLE_MS,
-    });
-    await gateway.setRules([acceptedRule("app", "registry.local:5000/acme/app", "app")]);
+    const start = async (headersMs: number, idleMs: number, bodyMs: number) => {
+      const started = await GatewayProcess.start(cleanup, {
+        registry: "main",
+        origins: { "registry.local:5000": origin },
+        backendLimits: { headersMs, idleMs },
+        proxyLimits: { bodyMs },
+        clientIdleMs: CLIENT_IDLE_MS,
+      });
+      await started.setRules([acceptedRule("app", "registry.local:5000/acme/app", "app")]);
+      return started;
+    };
+    gateway = await start(PATIENT_MS, PATIENT_MS, PATIENT_MS);
+    hasty = await start(HEADERS_MS, IDLE_MS, BODY_MS);
   });
   after(() => cleanup.run());
 
@@ -182,12 +192,12 @@ describe("The gateway in front of a backend that misbehaves (a fake)", () => {
     it(`that ${what}: ${status} in time, in the registry's error form`, async () => {
       backend.answer = answer;
       const begun = performance.now();
-      const got = await gateway.get("/v2/app/manifests/v1");
+      const got = await (status === 504 ? hasty : gateway).get("/v2/app/manifests/v1");
       expect(got.status).to.equal(status);
       expect(got.errors[0]?.message).to.match(message).and.include('CacheRule "app"').and.not.include("secret");
       expect(got.headers.get("www-authenticate")).to.equal(null);
       expect(got.headers.get("location")).to.equal(null);
-      expect(performance.now() - begun).to.be.lessThan(HEADERS_MS + 2_000);
+      expect(performance.now() - begun).to.be.lessThan(SOON_MS);
     });
   }
 
@@ -239,24 +249,24 @@ describe("The gateway in front of a backend that misbehaves (a fake)", () => {
       socket.on("close", () => clearInterval(drip));
     };
     const begun = performance.now();
-    const got = await gateway.get("/v2/app/manifests/v1");
+    const got = await hasty.get("/v2/app/manifests/v1");
     expect([got.status, got.errors[0]?.message]).to.match(/^504,.*did not finish within 2 s/);
-    expect(performance.now() - begun).to.be.lessThan(BODY_MS + 2_000);
+    expect(performance.now() - begun).to.be.lessThan(SOON_MS);
   });
 
   it("cuts a blob that stops in the middle, so that no client takes it for whole", async () => {
     const blob = { "docker-content-digest": DIGEST, "content-length": 1000 };
     backend.answer = (socket) => socket.write(`${head(200, blob)}half`);
-    expect(await fetchRaw(`${gateway.origin}/v2/app/blobs/${DIGEST}`)).to.deep.equal({
+    expect(await fetchRaw(`${hasty.origin}/v2/app/blobs/${DIGEST}`)).to.deep.equal({
       status: 200,
       bytes: 4,
       end: "cut",
     });
     const late = (line: Record<string, unknown>): boolean =>
       line["kind"] === "blob" && line["problem"] === "BACKEND_TIMEOUT";
-    await eventually("the log blames the backend", () => gateway.logged("request").some(late));
+    await eventually("the log blames the backend", () => hasty.logged("request").some(late));
     backend.answer = (socket) => socket.end(`${head(200, blob)}half`);
-    expect(await fetchRaw(`${gateway.origin}/v2/app/blobs/${DIGEST}`)).to.deep.equal({
+    expect(await fetchRaw(`${hasty.origin}/v2/app/blobs/${DIGEST}`)).to.deep.equal({
       status: 200,
       bytes: 4,
       end: "cut",
@@ -308,7 +318,7 @@ describe("The gateway in front of a backend that misbehaves (a fake)", () => {
     const request = get(`${gateway.origin}/v2/app/blobs/${DIGEST}`, { agent: false }).on("error", () => undefined);
     await eventually("the backend is asked", () => backend.sockets.size === 1);
     request.destroy();
-    await eventually("the backend is left", () => backend.sockets.size === 0, HEADERS_MS - 200);
+    await eventually("the backend is left", () => backend.sockets.size === 0, SOON_MS);
     await eventually("it is logged", () => gateway.logged("request").some((line) => line["status"] === 499));
   });
 
@@ -322,7 +332,7 @@ describe("The gateway in front of a backend that misbehaves (a fake)", () => {
     );
     expect(backend.sockets.size).to.equal(1);
     request.destroy();
-    await eventually("the backend is left", () => backend.sockets.size === 0, IDLE_MS - 200);
+    await eventually("the backend is left", () => backend.sockets.size === 0, SOON_MS);
     const gone = (line: Record<string, unknown>): boolean =>
       line["problem"] === "CLIENT_GONE" && line["status"] === 200;
     await eventually("it is logged", () => gateway.logged("request").some(gone));

@@ -29,14 +29,14 @@ describe("The gateway's limits for one client", () => {
 
   it("answer 429 above the rate, with when to come back, and let it come back", async () => {
     const limited = await gateway({ requestsPerSecond: 1 });
-    const answers = [];
-    for (let count = 0; count < 14; count++) answers.push(await limited.get("/v2/"));
-    expect(answers.slice(0, 10).map(({ status }) => status)).to.deep.equal(Array.from({ length: 10 }, () => 200));
-    const last = answers.at(-1);
-    expect([last?.status, last?.errors[0]?.code]).to.deep.equal([429, "TOOMANYREQUESTS"]);
-    expect(last?.headers.get("retry-after")).to.equal("1");
-    expect(last?.errors[0]?.message).to.include('requestsPerSecond of CacheRegistry "main"');
-    await eventually("a second later", async () => (await limited.get("/v2/")).status === 200, 3_000);
+    let admitted = 0;
+    let last = await limited.get("/v2/");
+    for (; last.status === 200 && admitted < 100; last = await limited.get("/v2/")) admitted += 1;
+    expect(admitted, "ten at once, and one more for every second that they took").to.be.within(10, 99);
+    expect([last.status, last.errors[0]?.code]).to.deep.equal([429, "TOOMANYREQUESTS"]);
+    expect(last.headers.get("retry-after")).to.equal("1");
+    expect(last.errors[0]?.message).to.include('requestsPerSecond of CacheRegistry "main"');
+    await eventually("a second later", async () => (await limited.get("/v2/")).status === 200);
     expect(await limited.metrics()).to.match(
       /requests_total\{rule="_undeclared",kind="limited",code="4xx"[^}]*\} [1-9]/,
     );

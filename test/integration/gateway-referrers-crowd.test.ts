@@ -118,7 +118,7 @@ describe("Referrers that many ask for (a scripted upstream, and a backend that h
   });
 
   it("control: an upstream that is silent by itself is left alone by those whose list is remembered", async () => {
-    const gateway = await start();
+    const gateway = await start({ awayMs: 60_000 });
     await ask(gateway, "1");
     list = () => Promise.resolve(failed("UPSTREAM_TIMEOUT"));
     expect((await ask(gateway, "2")).status).to.equal(504);

@@ -78,7 +78,7 @@ describe("Referrers of a hostile upstream (a FAKE one, and a backend that has no
     gateway = await GatewayProcess.start(cleanup, {
       registry: "main",
       origins: { [upstream]: `http://${backend}` },
-      upstreamMs: 2_000,
+      upstreamMs: 10_000,
       referrersTimes: { freshMs: 0, awayMs: 0 },
     });
     await gateway.setRules([acceptedRule("app", `${upstream}/acme/app`, "app")]);

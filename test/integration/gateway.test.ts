@@ -235,6 +235,10 @@ describe("The gateway while the upstream is down", () => {
     for (const path of ["manifests/v1", `blobs/${image.config}`, `blobs/${image.layer}`]) {
       expect((await gateway.get(`/v2/demo-app/${path}`)).status).to.equal(200);
     }
+    await eventually("the layer is in the cache, which serves a part only of what it has", async () => {
+      const path = `/v2/demo-app/blobs/${image.layer}`;
+      return (await gateway.get(path, { headers: { range: "bytes=0-0" } })).status === 206;
+    });
     await upstream.stop();
   });
   after(() => cleanup.run());

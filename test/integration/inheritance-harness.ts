@@ -18,6 +18,11 @@ const ROOT = join(import.meta.dirname, "../..");
 const NS = "cosign-system";
 const CACHE_ON = { "dev.chainguard.enable-cip-cache": "true" };
 
+interface Observed {
+  readonly metadata: { readonly generation?: number };
+  readonly status?: { readonly observedGeneration?: number };
+}
+
 interface Ports {
   readonly door: number;
   readonly first: number;
@@ -140,6 +145,14 @@ export class Inheritance {
     );
   }
 
+  /** Waits until the controller of `kind/name` goes by its present template. */
+  async observed(what: string): Promise<void> {
+    await eventually(`${what} observed`, async () => {
+      const { metadata, status } = (await this.get(what)) as Observed;
+      return status?.observedGeneration === metadata.generation;
+    });
+  }
+
   /** Why the controller of `app`'s ReplicaSet cannot make Pods. */
   failure(app: string): Promise<string> {
     return eventually(`a refused Pod of ${app}`, async () => {
@@ -169,12 +182,17 @@ export class Inheritance {
       ["apply", "-f", "-"],
       JSON.stringify({ apiVersion: "v1", kind: "ConfigMap", metadata, data: all }),
     );
-    if (all["dev.chainguard.enable-cip-cache"] !== "true") return;
     this.#probe ??= (await this.signed(`${this.name}/probe`)).reference;
     const pod = workload("Pod", "probe", this.#probe);
-    await eventually(`epoch ${epoch}`, async () =>
-      new RegExp(`epoch: "?${epoch}"?\n`).test(sealOf(await this.dryRun(pod)) ?? ""),
-    );
+    const isOn = all["dev.chainguard.enable-cip-cache"] === "true";
+    const wanted = (seal: string) => (isOn ? new RegExp(`epoch: "?${epoch}"?\n`).test(seal) : seal === "");
+    // Refused while the namespace has no ServiceAccount: its controller rests where the API server was restarted.
+    const probed = () =>
+      this.dryRun(pod).then(
+        (object) => wanted(sealOf(object) ?? ""),
+        () => false,
+      );
+    await eventually(`epoch ${epoch}`, probed);
   }
 
   /** Pushes an image and signs it with this file's key. */

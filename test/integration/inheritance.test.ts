@@ -145,6 +145,7 @@ describe("inheritance, by the real controllers", () => {
       await at.lead("first");
       const moved = await at.signed(`inherit/${name}`);
       await at.kubectl("rollout", "restart", `${kind}/${name}`);
+      await at.observed(`${kind}/${name}`);
       await at.lead("second");
       expect(await renewed()).to.deep.equal([`${moved.reference}@${moved.digest}`]);
       await at.endSecondReplica();

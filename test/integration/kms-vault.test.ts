@@ -179,9 +179,9 @@ describe("A public key from a server that is no Vault (a fake)", () => {
     const settings = {
       vault: { address: `http://127.0.0.1:${port}`, transitPath: "transit", login: { kind: "token", token: "t" } },
     } as const;
-    const fetchKey = createKms(kmsSettings(settings), 300);
-    await kmsFailure("KMS_UNREACHABLE", fetchKey("hashivault://long", signal));
-    await kmsFailure("KMS_TIMEOUT", fetchKey("hashivault://never", signal));
+    const within = (ms: number) => createKms(kmsSettings(settings), ms);
+    await kmsFailure("KMS_UNREACHABLE", within(20_000)("hashivault://long", signal));
+    await kmsFailure("KMS_TIMEOUT", within(300)("hashivault://never", signal));
     server.closeAllConnections();
     server.close();
   });

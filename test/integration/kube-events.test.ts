@@ -47,17 +47,17 @@ describe("The event recorder", () => {
 
   it("writes what kubectl describe shows", async () => {
     happened("Seen");
-    await recorder.flush();
+    await recorder.flush(60_000);
     const text = await cluster.kubectl(["-n", namespace, "describe", "configmap", "about"]);
     expect(text).to.match(/Warning\s+Seen\s+\S+\s+entrepot\.dev\/test\s+it did/);
   });
 
   it("counts repetitions on one Event, also those that come while it is written", async () => {
     for (let n = 0; n < 7; n += 1) happened("Again");
-    await recorder.flush();
+    await recorder.flush(60_000);
     for (let n = 0; n < 3; n += 1) happened("Again");
     happened("Again", "something else");
-    await recorder.flush();
+    await recorder.flush(60_000);
     const events = await written("Again");
     expect(events.map(({ note, series }) => [note, series?.count]).sort()).to.eql([
       ["it did", 10],
@@ -68,7 +68,7 @@ describe("The event recorder", () => {
   it("puts Events about cluster-scoped objects into default, as the API demands", async () => {
     const object = await client.get<KubeObject>(Resources.namespaces, namespace);
     happened("ClusterScoped", "of the whole cluster", object);
-    await recorder.flush();
+    await recorder.flush(60_000);
     const { items } = await client.list<Event>(Resources.events, {
       namespace: "default",
       fieldSelector: "reason=ClusterScoped",
@@ -84,7 +84,7 @@ describe("The event recorder", () => {
     });
     for (let n = 0; n < 100; n += 1) happened("Flood", `number ${n}`);
     happened("Flood", "of another", other);
-    await recorder.flush();
+    await recorder.flush(60_000);
     const events = await written("Flood");
     expect(events.filter((event) => event.regarding.name === "about")).to.have.length(25);
     expect(events.filter((event) => event.regarding.name === "other")).to.have.length(1);
@@ -92,18 +92,18 @@ describe("The event recorder", () => {
 
   it("cuts a note to what the API takes, by bytes", async () => {
     happened("Long", "é".repeat(2000));
-    await recorder.flush();
+    await recorder.flush(60_000);
     const [event] = await written("Long");
     expect(event?.note).to.match(/^é{400,}…$/);
   });
 
   it("makes an Event anew that has expired", async () => {
     happened("Expired");
-    await recorder.flush();
+    await recorder.flush(60_000);
     for (const event of await written("Expired"))
       await client.delete(Resources.events, event.metadata.name, { namespace });
     happened("Expired");
-    await recorder.flush();
+    await recorder.flush(60_000);
     expect((await written("Expired")).map((event) => event.series?.count)).to.eql([2]);
   });
 
@@ -121,7 +121,7 @@ describe("The event recorder", () => {
     };
     recorder = recorderOf(flaky);
     happened("Late");
-    await recorder.flush();
+    await recorder.flush(60_000);
     expect(await written("Late")).to.have.length(1);
     expect(calls).to.equal(3);
 
@@ -130,7 +130,7 @@ describe("The event recorder", () => {
       metadata: { ...regarding.metadata, namespace: "does-not-exist" },
     });
     happened("After");
-    await recorder.flush();
+    await recorder.flush(60_000);
     expect(await written("After")).to.have.length(1);
     expect(calls).to.equal(5);
   });

@@ -121,7 +121,7 @@ describe("An informer", () => {
     const { informer } = start({ client: silent });
     stop.abort();
     await rejectsWith("TIMEOUT", informer.synced);
-  }).timeout(2000);
+  }).timeout(20_000);
 
   it("loses nothing when the API server is killed and comes back", async function () {
     this.timeout(120_000);

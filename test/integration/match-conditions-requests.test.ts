@@ -118,6 +118,10 @@ describe("requests and the match conditions", function () {
     big.spec.template.spec.containers[0].env = [{ name: "BIG", value: "x".repeat(BIG) }];
     big.spec.template.metadata.annotations = annotations;
     await stage.api.must({ method: "POST", path: pathOf(stage.namespace, "Deployment", ""), body: big });
+    await eventually("the annotation that its controller writes", async () => {
+      const { metadata } = (await stage.api.must({ method: "GET", path })) as Loose;
+      return metadata.annotations["deployment.kubernetes.io/revision"] !== undefined;
+    });
     const put = async (change: (object: Loose) => unknown): Promise<Tried> => {
       const body = (await stage.api.must({ method: "GET", path })) as Loose;
       delete body.metadata.resourceVersion;

@@ -276,16 +276,20 @@ export async function operatorStage(
   await removeWebhooks(cluster);
   await prepare?.(cluster);
   const pages = new FakePages();
-  const pods = ["-n", NAMESPACE, "get", "pods", "-l", "app.kubernetes.io/component=operator", "-o", "name"];
+  const pods = async () => {
+    const which = ["-n", NAMESPACE, "get", "pods", "-l", "app.kubernetes.io/component=operator", "-o", "name"];
+    return (await cluster.kubectl(which)).split("\n").filter((name) => name !== "");
+  };
+  const [pod = ""] = await eventually("the operator's Pod", async () => (await pods()).length > 0 && (await pods()));
   const operator = new OperatorProcess({
     PATH: process.env["PATH"],
     KUBECONFIG: await serviceAccountKubeconfig(cluster, "operator"),
-    POD_NAME: (await cluster.kubectl(pods)).split("\n")[0]?.replace("pod/", ""),
+    POD_NAME: pod.replace("pod/", ""),
     STATUS_PORT: String(await freePort()),
     STATUS_PAGES_PORT: String(await pages.start(address, registry)),
     HEALTHY_INTERVAL: "1s",
     UNHEALTHY_INTERVAL: "1s",
-    LEASE_DURATION: "10s",
+    LEASE_DURATION: "20s",
     ...env,
   });
   await operator.start();
@@ -294,6 +298,9 @@ export async function operatorStage(
     await pages.stop();
     await removeWebhooks(cluster);
     for (const kind of ["deployment", "secret"]) await cluster.kubectl(["-n", NAMESPACE, "delete", kind, "--all"]);
+    await eventually("the end of the Pods, which the next stage would take for its own", async () => {
+      return (await pods()).length === 0;
+    });
     const slices = ["endpointslice", "-l", "endpointslice.kubernetes.io/managed-by=operator-test"];
     await cluster.kubectl(["-n", NAMESPACE, "delete", ...slices]);
     await client.close();

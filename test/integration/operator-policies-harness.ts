@@ -72,7 +72,7 @@ export class PolicyOperator {
       log,
     };
     const documents = new RemoteDocuments({ clock: systemClock, ca, reach: "loopback" });
-    const sources = { publicKey: createKms({ aws: { ca }, azure: {}, google: {} }, 3_000), documents };
+    const sources = { publicKey: createKms({ aws: { ca }, azure: {}, google: {} }, 20_000), documents };
     const status = clusterImagePolicyReconciler({
       ...common,
       endpointSlices,

@@ -56,7 +56,7 @@ describe("The operator on a real API server", function () {
       spec: { images: [{ glob: "**" }], authorities: [{ static: { action: "pass" } }] },
     };
     const made = await operatorStage(this.test?.parent?.title, REGISTRY, {
-      env: { DELETION_PATIENCE: "3s" },
+      env: { DELETION_PATIENCE: "15s" },
       prepare: async (one) => void (await one.kubectl(["apply", "-f", "-"], dump(policy))),
     });
     if (made === undefined) return this.skip();

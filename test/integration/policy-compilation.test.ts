@@ -71,6 +71,6 @@ describe("compiling policies at admission", function () {
     const { allowed, warnings } = await validate({ type: "cue", data: "a: 1" }, silent);
     expect(allowed).to.equal(true);
     expect(warnings?.join("\n")).to.include("no answer within 6000 ms");
-    expect(performance.now() - started).to.be.lessThan(9_000);
+    expect(performance.now() - started).to.be.lessThan(30_000);
   });
 });

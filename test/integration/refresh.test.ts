@@ -246,11 +246,11 @@ describe("refresh and the registry's ttl", function () {
 
   it("what is followed is fetched again when it expires, what is not is dropped by distribution", async () => {
     const upstream = await Distribution.start(cleanup);
-    const proxy = await TtlProxy.start(cleanup, upstream.origin, "3s");
+    const proxy = await TtlProxy.start(cleanup, upstream.origin, "15s");
     const gateway = await GatewayProcess.start(cleanup, { registry: "main", origins: { [HOST]: proxy.origin } });
     await gateway.setRules([acceptedRule("app", `${HOST}/team/app`, "app")]);
     for (const tag of ["1.0.0", "2.0.0"]) await upstream.pushImage("team/app", tag, Buffer.from(tag));
-    const registry = inClusterRegistry("3s");
+    const registry = inClusterRegistry("15s");
     const made = new Stage(gateway.origin, servedRule({ interval: "1h", tags: [{ glob: "*" }] }), { registry });
     cleanup.add(() => made.doors.close());
     expect(await made.run()).to.equal(60_000); // at the expiry, but no sooner than a minute
@@ -259,7 +259,7 @@ describe("refresh and the registry's ttl", function () {
     await eventually(
       "distribution drops configuration and layer of both",
       () => (proxy.log.match(/Deleting blob/gi) ?? []).length >= 4 || undefined,
-      30_000,
+      90_000,
     );
     await made.later();
     expect(made.tags).to.deep.equal(["app:2.0.0"]);

@@ -58,13 +58,13 @@ describe("authentication to a registry", () => {
   }
 
   function client(options: RegistryClientOptions = {}): RegistryClient {
-    const made = createRegistryClient({ attemptMs: 1_000, ...options });
+    const made = createRegistryClient(options);
     running.push({ stop: () => made.close() });
     return made;
   }
 
   const get = (asking: RegistryClient, registry: FakeRegistry, keys: Keychain = ANONYMOUS, repository = "team/app") =>
-    asking.manifest({ registry: registry.host, repository, keychain: keys }, DIGEST, AbortSignal.timeout(5_000));
+    asking.manifest({ registry: registry.host, repository, keychain: keys }, DIGEST, AbortSignal.timeout(30_000));
 
   async function failure(work: Promise<unknown>): Promise<RegistryError> {
     const thrown: unknown = await work.then(

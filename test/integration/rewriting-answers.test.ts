@@ -67,7 +67,7 @@ describe("looking for pull Secrets", () => {
     answer = (signal) =>
       new Promise((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
     expect(await look()).to.equal("unknown");
-  }).timeout(4_000);
+  }).timeout(30_000);
 
   it("remembers nothing of a question that was given up", async () => {
     answer = (signal) =>

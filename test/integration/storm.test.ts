@@ -107,8 +107,8 @@ describe("a storm of Pods", () => {
     expect(requests).to.equal(COLD);
     expect(
       counter(await at.product.metrics("webhook"), "entrepot_owner_reads_total"),
-      "the set, its Deployment",
-    ).to.equal(2);
+      "the set, its Deployment; anew where one took too long, not once for each Pod",
+    ).to.be.within(2, 10);
   });
 
   it("of an unsigned image is refused, every Pod, for what a few Pods cost", async () => {

@@ -58,7 +58,7 @@ export class TrustOperator {
       publicGood: new WorkQueue({ name: "publicgoodroot" }),
     };
     const common = { client, namespace: NAMESPACE, clock, log, events, resyncMs };
-    const resolver = new TrustRootResolver({ fileMs: 1_000, refreshMs: 3_000 });
+    const resolver = new TrustRootResolver({ fileMs: 5_000, refreshMs: 15_000 });
     const reconcilers = {
       trustRoots: trustRootReconciler({ ...common, trustRoots, configMaps: world.sigstoreKeys, resolver }),
       publicGood: publicGoodReconciler({ ...common, configMaps: world.publicGoodRoot, source: publicGood }),

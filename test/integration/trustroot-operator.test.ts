@@ -223,7 +223,7 @@ describe("TrustRoots on a real API server", function () {
     await roots.apply("a-slow", spec);
     await roots.apply("b-keys", keys("https://keys.example"));
     await roots.says("b-keys", "Ready", "True Ready");
-    await roots.says("a-slow", "Ready", "False InliningKeysFailed", "it did not come within 1 s");
+    await roots.says("a-slow", "Ready", "False InliningKeysFailed", "it did not come within 5 s");
   });
 
   it("are refused a place beyond what a ConfigMap holds; what is there stays", async () => {

@@ -70,7 +70,7 @@ describe("The operator process and trust roots", function () {
       KUBECONFIG: await serviceAccountKubeconfig(cluster, "operator"),
       GATEWAY_IMAGE: "registry.example/entrepot:test",
       STATUS_PORT: String(await freePort()),
-      LEASE_DURATION: "3s",
+      LEASE_DURATION: "15s",
     };
     operator = new OperatorProcess(env, flags);
     await operator.start();

@@ -51,7 +51,7 @@ export class ExternalMetrics {
     };
     const items = [service, registration];
     await cluster.kubectl(["apply", "-f", "-"], JSON.stringify({ apiVersion: "v1", kind: "List", items }));
-    await cluster.kubectl(["wait", "--for=condition=Available", `apiservice/${API_SERVICE}`, "--timeout=30s"]);
+    await cluster.kubectl(["wait", "--for=condition=Available", `apiservice/${API_SERVICE}`, "--timeout=90s"]);
     return metrics;
   }
 

@@ -27,7 +27,7 @@ export class Plugin {
     requireNoOperator(context, cluster);
     await cluster.kubectl(["apply", "--server-side", "--force-conflicts", "-k", join(ROOT, "crds")]);
     const crds = ["crd/cacherules.entrepot.dev", "crd/cacheregistries.entrepot.dev"];
-    await cluster.kubectl(["wait", "--for=condition=Established", "--timeout=30s", ...crds]);
+    await cluster.kubectl(["wait", "--for=condition=Established", "--timeout=90s", ...crds]);
     return new Plugin(cluster, await adminClient(cluster));
   }
 
