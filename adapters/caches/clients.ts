@@ -16,6 +16,7 @@ const HOSTS = 64;
 
 interface Known {
   readonly way: string;
+  readonly holds: () => boolean;
   readonly client: Lease<RegistryClient>;
 }
 
@@ -34,13 +35,14 @@ export class RegistryClients implements RegistryClient {
     this.#options = options;
   }
 
-  /** From now on its host is connected to in this way; requests under way end as they began. */
-  use({ host, plainHTTP, ca, serverName }: Connection): void {
+  /** From now on, and while `holds` says so, its host is connected to in this way; requests under way end as they began. */
+  use({ host, plainHTTP, ca, serverName }: Connection, holds: () => boolean): void {
     const trust = { ...(ca !== undefined && { ca }), ...(serverName !== undefined && { serverName }) };
     const way = wayOf({ host, plainHTTP, ...trust });
-    if (this.#hosts.get(host)?.way === way) return;
+    const known = this.#hosts.get(host);
+    if (known?.way === way && known.holds()) return;
     const client = createRegistryClient({ ...this.#options, isPlainHttp: () => plainHTTP, ...trust });
-    this.#hosts.set(host, { way, client: new Lease(client, (one) => one.close()) });
+    this.#hosts.set(host, { way, holds, client: new Lease(client, (one) => one.close()) });
   }
 
   /** From now on its host is connected to as all others are. */
@@ -49,8 +51,10 @@ export class RegistryClients implements RegistryClient {
   }
 
   async #of<T>(registry: string, ask: (client: RegistryClient) => Promise<T>): Promise<T> {
-    const client = this.#hosts.get(registry)?.client;
-    return client === undefined ? await ask(this.#others) : await client.use(ask);
+    const known = this.#hosts.get(registry);
+    if (known?.holds() === true) return await known.client.use(ask);
+    this.#hosts.delete(registry);
+    return await ask(this.#others);
   }
 
   resolve(reference: ImageReference, keychain: Keychain, signal: AbortSignal): Promise<Digest> {

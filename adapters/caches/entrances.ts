@@ -51,7 +51,7 @@ export class CacheEntrances {
       return { reference, keychain: joinKeychains(workload, own) };
     }
     const { keychain, ...connection } = await gatewayPlace(registry, this.#options);
-    this.#options.clients.use(connection);
+    this.#options.clients.use(connection, this.#whileThere(registry));
     return { reference: movedTo(connection.host, reference), keychain };
   }
 
@@ -63,7 +63,12 @@ export class CacheEntrances {
     } finally {
       if (trust === undefined) clients.useDefault(host); // nor what was trusted before, where there is nothing to trust now
     }
-    if (trust !== undefined) clients.use(trust);
+    if (trust !== undefined) clients.use(trust, this.#whileThere(registry));
+  }
+
+  /** What a registry is trusted by goes with it. */
+  #whileThere({ metadata: { name, uid } }: CacheRegistryObject): () => boolean {
+    return () => this.#options.registry(name)?.metadata.uid === uid;
   }
 }
 

@@ -11,6 +11,7 @@ import { Cleanup, OCI_INDEX } from "./gateway-harness.ts";
 
 const DIGEST = `sha256:${"d".repeat(64)}`;
 const { signal } = new AbortController();
+const always = () => true;
 
 describe("A host that is connected to in another way from now on", () => {
   const cleanup = new Cleanup();
@@ -36,10 +37,10 @@ describe("A host that is connected to in another way from now on", () => {
     const way = { host: registry.host, plainHTTP: true };
     const resolve = () =>
       clients.resolve(parseReference(`${registry.host}/acme/app:v1`), ANONYMOUS, signal).catch(String);
-    clients.use(way);
+    clients.use(way, always);
     const before = resolve();
     await asked(1);
-    clients.use({ ...way, ca: "another" });
+    clients.use({ ...way, ca: "another" }, always);
     const after = resolve();
     await asked(2);
     answer.resolve();

@@ -32,6 +32,8 @@ export interface LookupSituation {
   readonly secrets?: Readonly<Record<string, PullSecret>>;
   readonly configMaps?: Readonly<Record<string, Readonly<Record<string, string>>>>;
   readonly turnMs?: number;
+  /** Whether the registry has been deleted by now. */
+  readonly isGone?: () => boolean;
 }
 
 /** A rule as the operator leaves it, with the prefix that the registry gives it. */
@@ -79,7 +81,7 @@ export function lookupPorts(
     namespace: "cosign-system",
     clients,
     hosts: new Map(gateway === undefined ? [] : [[name, gateway]]),
-    registry: (wanted) => (wanted === name ? registry : undefined),
+    registry: (wanted) => (wanted === name && situation.isGone?.() !== true ? registry : undefined),
     secret: (wanted) => secrets[wanted],
     configMap: (wanted) => situation.configMaps?.[wanted],
     ...(tokenFile !== undefined && { tokenFile }),

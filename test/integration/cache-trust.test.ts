@@ -125,6 +125,25 @@ describe("Whose certificates lookups trust", () => {
     });
   });
 
+  it("of a Harbor no longer than its CacheRegistry is there", async () => {
+    const identity = selfSigned();
+    const host = `localhost:${await serve(identity)}`;
+    const bundle = { name: "harbor-ca", key: "ca.crt" };
+    const harbor = { url: `https://${host}`, auth: { secretRef: { name: "harbor" } }, caBundleRef: bundle };
+    let isGone = false;
+    const by = lookupPorts(cleanup, [lookupRule("up.example/*", "hub/*", "main", host)], {
+      signatures: "cache",
+      product: { harbor } as NonNullable<LookupSituation["product"]>,
+      configMaps: { "harbor-ca": { "ca.crt": identity.cert } },
+      isGone: () => isGone,
+    });
+    const ask = (name: string) => by.resolve(parseReference(name), ANONYMOUS, within()).catch(String);
+    expect(await ask("up.example/app:v1")).to.equal(DIGEST);
+    expect(await ask(`${host}/other/app:v1`), "control: by its own name too").to.equal(DIGEST);
+    isGone = true;
+    expect(await ask(`${host}/other/app:v1`)).to.include("its certificate");
+  });
+
   it("of an upstream with a caBundle: those in it, in place of the public ones", async () => {
     const identity = selfSigned();
     const host = `localhost:${await serve(identity)}`;
