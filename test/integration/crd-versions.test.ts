@@ -8,6 +8,7 @@ import type { ConnectedKubeClient } from "../../adapters/kube/client.ts";
 import type { KubeObject } from "../../adapters/kube/types.ts";
 import { CLUSTER_IMAGE_POLICIES, type ClusterImagePolicySpec } from "../../crds/index.ts";
 import { sharedCluster } from "../support/cluster.ts";
+import { install } from "../support/install.ts";
 import { adminClient } from "../support/kube.ts";
 
 const CRDS = join(import.meta.dirname, "../../crds");
@@ -98,7 +99,7 @@ describe("the two versions of ClusterImagePolicy", () => {
     this.timeout(0);
     const cluster = await sharedCluster();
     client = await adminClient(cluster);
-    await cluster.kubectl(["apply", "--server-side", "--force-conflicts", "-k", CRDS]);
+    await install(cluster, "crds");
   });
   after(async () => {
     const { items } = await client.list(ALPHA);

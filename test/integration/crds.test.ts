@@ -18,6 +18,7 @@ import { GENERATED, generateModels } from "../../hack/generate.ts";
 import { type ClusterHandle, sharedCluster } from "../support/cluster.ts";
 import { INVALID_OBJECTS, INVALID_UPDATES, VALID_OBJECTS } from "../support/crd-cases.ts";
 import type { Unnamed } from "../support/crd-objects.ts";
+import { install } from "../support/install.ts";
 import { adminClient } from "../support/kube.ts";
 
 const CRDS = join(import.meta.dirname, "../../crds");
@@ -110,9 +111,7 @@ describe("The custom resource definitions in an API server", () => {
     this.timeout(0);
     cluster = await sharedCluster();
     client = await adminClient(cluster);
-    await cluster.kubectl(["apply", "--server-side", "--force-conflicts", "-k", CRDS]);
-    const names = CUSTOM_RESOURCES.map(({ plural, group }) => `crd/${plural}.${group}`);
-    await cluster.kubectl(["wait", "--for=condition=Established", "--timeout=90s", ...names]);
+    await install(cluster, "crds");
   });
 
   after(async () => {

@@ -6,6 +6,7 @@ import { validateClusterImagePolicy } from "../../core/policy/validate.ts";
 import { validateTrustRoot } from "../../core/policy/validate-trustroot.ts";
 import type { IClusterImagePolicy, ITrustRoot } from "../../crds/index.ts";
 import { type ClusterHandle, sharedCluster } from "../support/cluster.ts";
+import { install } from "../support/install.ts";
 
 const PROJECT = join(import.meta.dirname, "../..");
 const EXAMPLES = join(PROJECT, "examples");
@@ -25,15 +26,7 @@ describe("Every example", () => {
   before(async function () {
     this.timeout(0);
     cluster = await sharedCluster();
-    await cluster.kubectl(["apply", "--server-side", "--force-conflicts", "-k", join(PROJECT, "crds")]);
-    await cluster.kubectl([
-      "wait",
-      "--for=condition=Established",
-      "--timeout=90s",
-      "crd",
-      "-l",
-      "app.kubernetes.io/name=entrepot",
-    ]);
+    await install(cluster, "crds");
     const { code, stderr } = await cluster.run([cluster.program("kubectl"), "create", "namespace", "cosign-system"]);
     if (code !== 0) expect(stderr).to.include("AlreadyExists"); // the installation brings it
   });

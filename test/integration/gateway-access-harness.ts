@@ -16,6 +16,7 @@ import type { GatewaySpec } from "../../core/gatewayaccess/types.ts";
 import { CACHE_REGISTRIES, CACHE_RULES } from "../../crds/index.ts";
 import { freePort } from "../../hack/testcluster/controlplane.ts";
 import { type ClusterHandle, sharedCluster } from "../support/cluster.ts";
+import { install } from "../support/install.ts";
 import { adminClient, eventually, freshNamespace } from "../support/kube.ts";
 import type { Cleanup } from "./gateway-harness.ts";
 
@@ -86,9 +87,7 @@ export class AccessStage {
     this.cluster = await sharedCluster();
     this.client = await adminClient(this.cluster);
     this.#cleanup.add(() => this.client.close());
-    await this.cluster.kubectl(["apply", "--server-side", "--force-conflicts", "-k", join(ROOT, "crds")]);
-    const crds = ["crd/cacherules.entrepot.dev", "crd/cacheregistries.entrepot.dev"];
-    await this.cluster.kubectl(["wait", "--for=condition=Established", ...crds, "--timeout=90s"]);
+    await install(this.cluster, "crds");
     this.namespace = await freshNamespace(this.client, "access");
     this.#cleanup.add(() => this.cluster.kubectl(["delete", `namespace/${this.namespace}`, "--wait=false"]));
     await this.createRegistry();

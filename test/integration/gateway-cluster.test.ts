@@ -12,6 +12,7 @@ import type { KubeObject } from "../../adapters/kube/types.ts";
 import { CACHE_REGISTRIES, CACHE_RULES } from "../../crds/index.ts";
 import { freePort } from "../../hack/testcluster/controlplane.ts";
 import { type ClusterHandle, sharedCluster } from "../support/cluster.ts";
+import { install } from "../support/install.ts";
 import { adminClient, eventually, freshNamespace } from "../support/kube.ts";
 import { Cleanup, Distribution } from "./gateway-harness.ts";
 
@@ -46,9 +47,7 @@ describe("The gateway with a real API server", () => {
     cluster = await sharedCluster();
     client = await adminClient(cluster);
     cleanup.add(() => client.close());
-    await cluster.kubectl(["apply", "--server-side", "--force-conflicts", "-k", join(ROOT, "crds")]);
-    await cluster.kubectl(["wait", "--for=condition=Established", "crd/cacherules.entrepot.dev", "--timeout=30s"]);
-    await cluster.kubectl(["wait", "--for=condition=Established", "crd/cacheregistries.entrepot.dev", "--timeout=30s"]);
+    await install(cluster, "crds");
     await client.create(CACHE_REGISTRIES, {
       apiVersion: "entrepot.dev/v1alpha1",
       kind: "CacheRegistry",

@@ -14,6 +14,7 @@ import { freePort } from "../../hack/testcluster/controlplane.ts";
 import { isRolledOut } from "../../operator/incluster/rollout.ts";
 import type { DeploymentObject, EndpointSliceObject } from "../../operator/resources.ts";
 import { type ClusterHandle, sharedCluster } from "../support/cluster.ts";
+import { install } from "../support/install.ts";
 import { adminClient, eventually } from "../support/kube.ts";
 
 export const NAMESPACE = "cosign-system";
@@ -271,8 +272,7 @@ export async function operatorStage(
     return undefined;
   }
   const client = await adminClient(cluster);
-  await cluster.kubectl(["apply", "--server-side", "--force-conflicts", "-k", join(ROOT, "deploy/dev")]);
-  await cluster.kubectl(["wait", "--for=condition=Established", "crd", "--all", "--timeout=90s"]);
+  await install(cluster, "deploy/dev");
   await removeWebhooks(cluster);
   await prepare?.(cluster);
   const pages = new FakePages();

@@ -11,6 +11,7 @@ import { CLUSTER_IMAGE_POLICIES, type ClusterImagePolicyObject, FOREIGN_FINALIZE
 import type { ConfigMapObject } from "../../operator/clusterimagepolicy/configmap.ts";
 import { type ClusterHandle, sharedCluster } from "../support/cluster.ts";
 import { FakeHttps, json } from "../support/fake-https.ts";
+import { install } from "../support/install.ts";
 import { generatePem } from "../support/keys.ts";
 import { withEnvironment } from "../support/kms.ts";
 import { adminClient, eventually } from "../support/kube.ts";
@@ -37,8 +38,7 @@ describe("What policies need from outside the cluster, on a real API server (AWS
     this.timeout(0);
     cluster = await sharedCluster();
     client = await adminClient(cluster);
-    await cluster.kubectl(["apply", "--server-side", "--force-conflicts", "-k", join(ROOT, "crds")]);
-    await cluster.kubectl(["wait", "--for=condition=Established", "crd", "--all", "--timeout=90s"]);
+    await install(cluster, "crds");
     for (const file of ["namespace.yaml", "operator-rbac.yaml"])
       await cluster.kubectl(["apply", "--server-side", "--force-conflicts", "-f", join(ROOT, "deploy/base", file)]);
     await Promise.all([kms.start(), web.start()]);

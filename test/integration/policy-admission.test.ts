@@ -14,6 +14,7 @@ import {
 } from "../../crds/index.ts";
 import { type ClusterHandle, type CommandResult, sharedCluster } from "../support/cluster.ts";
 import { SAMPLES } from "../support/conformance.ts";
+import { install } from "../support/install.ts";
 import { adminClient, eventually } from "../support/kube.ts";
 import { type PolicyWebhook, startPolicyWebhook } from "../support/policy-webhook.ts";
 
@@ -32,13 +33,7 @@ describe("policies before the API server", function () {
     this.timeout(0);
     cluster = await sharedCluster();
     client = await adminClient(cluster);
-    await cluster.kubectl([
-      "apply",
-      "--server-side",
-      "--force-conflicts",
-      "-k",
-      join(import.meta.dirname, "../../crds"),
-    ]);
+    await install(cluster, "crds");
     webhook = await startPolicyWebhook(client, RUN, {
       current: () => ({ config }),
       systemNamespace: "cosign-system",

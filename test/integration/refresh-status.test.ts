@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import { expect } from "chai";
 import type { ConnectedKubeClient } from "../../adapters/kube/client.ts";
 import {
@@ -10,12 +9,12 @@ import {
 } from "../../crds/index.ts";
 import { writeStatus } from "../../operator/status.ts";
 import { type ClusterHandle, requireNoOperator, sharedCluster } from "../support/cluster.ts";
+import { install } from "../support/install.ts";
 import { adminClient } from "../support/kube.ts";
 import { pushTinyImage, startRegistry, type TestRegistry } from "../support/registry.ts";
 import { Cleanup } from "./gateway-harness.ts";
 import { Stage } from "./refresh-harness.ts";
 
-const ROOT = join(import.meta.dirname, "../..");
 const NAME = "refresh-status";
 const SIGNAL = new AbortController().signal;
 
@@ -52,7 +51,7 @@ describe("status.cached beside the rest of status, on a real API server", functi
     this.timeout(0);
     cluster = await sharedCluster();
     requireNoOperator(this, cluster);
-    await cluster.kubectl(["apply", "--server-side", "--force-conflicts", "-k", join(ROOT, "crds")]);
+    await install(cluster, "crds");
     client = await adminClient(cluster);
     cleanup.add(() => client.close());
     registry = await startRegistry();

@@ -1,5 +1,4 @@
 import { createHash, createPublicKey, X509Certificate } from "node:crypto";
-import { join } from "node:path";
 import { expect } from "chai";
 import { abortable } from "../../adapters/deadline.ts";
 import type { ConnectedKubeClient } from "../../adapters/kube/client.ts";
@@ -9,13 +8,13 @@ import { PUBLIC_GOOD_CONFIG_MAP } from "../../core/trust/names.ts";
 import { FOREIGN_FINALIZER, TRUST_ROOTS } from "../../crds/index.ts";
 import { removeWebhooks } from "../../hack/local/product.ts";
 import { type ClusterHandle, requireNoOperator, sharedCluster } from "../support/cluster.ts";
+import { install } from "../support/install.ts";
 import { adminClient, eventually } from "../support/kube.ts";
 import { authorityPem, publicPem, trustedRootJson, urisOf } from "../support/trusted-root.ts";
 import { TufMirror, TufRepositoryMaker } from "../support/tuf-repository.ts";
 import { NAMESPACE, serviceAccountKubeconfig } from "./operator-harness.ts";
 import { TrustOperator, TrustRootCluster } from "./trustroot-harness.ts";
 
-const ROOT = join(import.meta.dirname, "../..");
 const base64 = (text: string) => Buffer.from(text).toString("base64");
 const SUBJECT = { organization: "an organization", commonName: "a name" };
 
@@ -34,8 +33,7 @@ describe("TrustRoots on a real API server", function () {
     requireNoOperator(this, cluster);
     client = await adminClient(cluster);
     roots = new TrustRootCluster(client);
-    await cluster.kubectl(["apply", "--server-side", "--force-conflicts", "-k", join(ROOT, "deploy/dev")]);
-    await cluster.kubectl(["wait", "--for=condition=Established", "crd", "--all", "--timeout=90s"]);
+    await install(cluster, "deploy/dev");
     await removeWebhooks(cluster);
     kubeconfig = await serviceAccountKubeconfig(cluster, "operator");
   });

@@ -11,6 +11,7 @@ import { freePort } from "../../hack/testcluster/controlplane.ts";
 import { type OperatorFlags, parseOperatorFlags } from "../../operator/flags.ts";
 import { publicGoodSource } from "../../operator/trustroot/source.ts";
 import { type ClusterHandle, requireNoOperator, sharedCluster } from "../support/cluster.ts";
+import { install } from "../support/install.ts";
 import { adminClient, eventually } from "../support/kube.ts";
 import { trustedRootJson, urisOf } from "../support/trusted-root.ts";
 import { TufMirror, TufRepositoryMaker } from "../support/tuf-repository.ts";
@@ -35,8 +36,7 @@ describe("The operator process and trust roots", function () {
     requireNoOperator(this, cluster);
     client = await adminClient(cluster);
     roots = new TrustRootCluster(client);
-    await cluster.kubectl(["apply", "--server-side", "--force-conflicts", "-k", join(ROOT, "deploy/dev")]);
-    await cluster.kubectl(["wait", "--for=condition=Established", "crd", "--all", "--timeout=90s"]);
+    await install(cluster, "deploy/dev");
     await removeWebhooks(cluster);
     await roots.clear();
   });

@@ -9,6 +9,7 @@ import { moduleFolder } from "../../hack/testcluster/gomodule.ts";
 import type { ClusterHandle } from "../../hack/testcluster/handle.ts";
 import { endDaemons, findDaemons, startDaemon } from "../../hack/testcluster/processes.ts";
 import { ensureTool } from "../../hack/testcluster/tools.ts";
+import { established } from "./install.ts";
 import { eventually } from "./kube.ts";
 
 export const ARGOCD_NAMESPACE = "argocd";
@@ -73,8 +74,7 @@ export async function startArgoCd(cluster: ClusterHandle, addition: string): Pro
   const namespace = { apiVersion: "v1", kind: "Namespace", metadata: { name: ARGOCD_NAMESPACE } };
   const shared = [...manifests(CRDS), ...manifests(CLUSTER_ROLES)];
   await apply([namespace, ...shared]); // too large for what a client-side apply notes
-  const crds = ["crd/applications.argoproj.io", "crd/appprojects.argoproj.io"];
-  await cluster.kubectl(["wait", "--for=condition=Established", ...crds, "--timeout=30s"]);
+  await established(cluster);
   await apply([...manifests([ACCOUNT, ...CONFIG]).map(inNamespace), PROJECT]);
   await cluster.kubectl(["apply", "--server-side", "--field-manager=entrepot-health", "-f", addition]);
   await startParts(cluster);

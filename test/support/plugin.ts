@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ConnectedKubeClient } from "../../adapters/kube/client.ts";
 import { type ClusterHandle, type CommandResult, requireNoOperator, sharedCluster } from "./cluster.ts";
+import { install } from "./install.ts";
 import { adminClient } from "./kube.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -25,9 +26,7 @@ export class Plugin {
   static async install(context: Mocha.Context): Promise<Plugin> {
     const cluster = await sharedCluster();
     requireNoOperator(context, cluster);
-    await cluster.kubectl(["apply", "--server-side", "--force-conflicts", "-k", join(ROOT, "crds")]);
-    const crds = ["crd/cacherules.entrepot.dev", "crd/cacheregistries.entrepot.dev"];
-    await cluster.kubectl(["wait", "--for=condition=Established", "--timeout=90s", ...crds]);
+    await install(cluster, "crds");
     return new Plugin(cluster, await adminClient(cluster));
   }
 
