@@ -16,10 +16,10 @@ import { lastOf, renameTagsList, rewriteNextLink } from "../core/gateway/pages.t
 import { formatRegistryPath, type RepositoryRequest } from "../core/gateway/request.ts";
 import { PRIVATE_HEADER } from "../core/gatewayaccess/names.ts";
 import { asBackendError, type BackendAnswer, BackendError, type Backends } from "./backend.ts";
-import { Meter, readText, stopLate, tooLong } from "./body.ts";
-import { Manifests } from "./manifests.ts";
-import { sendError, sendJson } from "./respond.ts";
-import { isCheckable, OtherContent, Verified } from "./verified.ts";
+import { Meter, tooLong } from "./body.ts";
+import { JSON_HEADERS, sendError } from "./respond.ts";
+import { hasDigest, isCheckable, OtherContent, Verified } from "./verified.ts";
+import { type Whole, WholeAnswers } from "./whole.ts";
 
 /** What the proxies answer. */
 export type ProxiedRequest = Exclude<RepositoryRequest, { kind: "referrers" }>;
@@ -45,7 +45,7 @@ export interface Outcome {
 export interface ProxyLimits {
   /** Bytes of a manifest. The specification asks registries for 4 MiB at least. */
   readonly manifestBytes: number;
-  /** Bytes of a tags list, which is held in memory. */
+  /** Bytes of a tags list. */
   readonly pageBytes: number;
   /** From an answer's headers to its end, for everything but blobs, which take as long as they move at all. */
   readonly bodyMs: number;
@@ -66,18 +66,25 @@ export interface ProxyOptions {
   readonly limits?: ProxyLimits;
 }
 
+/** Manifests that are held take 80 MiB at most, lists 32 MiB: pulling does not wait for who lists. */
+const MANIFEST_ROOM = { smallTogether: 16 * MIB, largeTogether: 64 * MIB } as const;
+const LIST_ROOM = { smallTogether: 4 * MIB, largeTogether: 28 * MIB } as const;
+
 const NOTHING: Outcome = { bytes: 0 };
 
 /** Fetches what a declared request names from the backend of its upstream and sends it to the client: blobs as they come, the rest whole. */
 export class BackendProxy {
   readonly #options: ProxyOptions;
   readonly #limits: ProxyLimits;
-  readonly #manifests: Manifests;
+  readonly #manifests: WholeAnswers;
+  readonly #lists: WholeAnswers;
 
   constructor(options: ProxyOptions) {
     this.#options = options;
     this.#limits = options.limits ?? PROXY_LIMITS;
-    this.#manifests = new Manifests(this.#limits);
+    const { manifestBytes, pageBytes, bodyMs } = this.#limits;
+    this.#manifests = new WholeAnswers({ what: "manifests", bytes: manifestBytes, bodyMs, ...MANIFEST_ROOM });
+    this.#lists = new WholeAnswers({ what: "lists", bytes: pageBytes, bodyMs, ...LIST_ROOM });
   }
 
   /** Serves one request to its end. Never rejects: what fails is told to the client as far as one still can. */
@@ -141,7 +148,7 @@ export class BackendProxy {
       return NOTHING;
     }
     return exchange.request.kind === "tags"
-      ? await this.#sendPage(exchange, answer, res)
+      ? await this.#sendList(exchange, answer, res)
       : await this.#sendContent(exchange, answer, res);
   }
 
@@ -160,7 +167,7 @@ export class BackendProxy {
     const digest = digestToCheck(exchange, answer);
     return isBlob
       ? await this.#stream(answer, digest, res)
-      : { bytes: await this.#manifests.send(answer, digest, res) };
+      : { bytes: await this.#manifests.send(answer, (content) => manifestOf(answer, content, digest), res) };
   }
 
   async #stream(answer: BackendAnswer, digest: string | undefined, res: ServerResponse): Promise<Outcome> {
@@ -175,21 +182,27 @@ export class BackendProxy {
     }
   }
 
-  async #sendPage(exchange: Exchange, answer: BackendAnswer, res: ServerResponse): Promise<Outcome> {
-    const stop = stopLate(answer, this.#limits.bodyMs);
-    const text = await readText(answer.body, this.#limits.pageBytes).finally(() => clearTimeout(stop));
-    const { repository } = exchange.request;
-    const { request } = exchange;
-    const page = request.kind === "tags" ? renameTagsList(text, repository, lastOf(request)) : undefined;
+  async #sendList(exchange: Exchange, answer: BackendAnswer, res: ServerResponse): Promise<Outcome> {
     const link = headerOf(answer.headers, "link");
-    const sent = { ...exchange.request, repository: exchange.match.upstream.repository };
-    const next = link === undefined ? undefined : rewriteNextLink(link, sent, repository);
-    if (page === undefined || (link !== undefined && next === undefined)) {
-      throw new BackendError("BACKEND_MALFORMED", "its backend does not answer as a registry does");
-    }
-    sendJson(res, 200, page, next === undefined ? {} : { link: next });
-    return { bytes: exchange.method === "HEAD" ? 0 : Buffer.byteLength(page) };
+    const bytes = await this.#lists.send(answer, (content) => listOf(exchange, content, link), res);
+    return { bytes: exchange.method === "HEAD" ? 0 : bytes };
   }
+}
+
+function manifestOf({ headers }: BackendAnswer, content: Buffer, digest: string | undefined): Whole {
+  if (digest !== undefined && !hasDigest(content, digest)) throw new OtherContent();
+  return { content, headers: responseHeaders(headers) };
+}
+
+/** A tags list under the name that the client knows, and `link` to its next page, likewise. Throws `BackendError` where one of them is none. */
+function listOf({ request, match }: Exchange, content: Buffer, link: string | undefined): Whole {
+  const { repository } = request;
+  const page = request.kind === "tags" ? renameTagsList(content.toString(), repository, lastOf(request)) : undefined;
+  const sent = { ...request, repository: match.upstream.repository };
+  const next = link === undefined ? undefined : rewriteNextLink(link, sent, repository);
+  if (page === undefined || (link !== undefined && next === undefined))
+    throw new BackendError("BACKEND_MALFORMED", "its backend does not answer as a registry does");
+  return { content: Buffer.from(page), headers: { ...JSON_HEADERS, ...(next !== undefined && { link: next }) } };
 }
 
 /** Reads a short rest, so that the connection can serve again; a long one costs the connection. */

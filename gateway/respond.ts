@@ -5,6 +5,8 @@ import { type OciError, ociErrorBody } from "../core/gateway/errors.ts";
 /** Clients take this header as proof that they speak to a registry (Docker, containerd's and ggcr's ping). */
 const API_VERSION = { "docker-distribution-api-version": "registry/2.0" } as const;
 
+export const JSON_HEADERS = { ...API_VERSION, "content-type": "application/json" } as const;
+
 /** Gives up a client that takes nothing of an answer for `ms`. The time before the answer begins is the backend's, which has limits of its own. */
 export function giveUpIdle(res: ServerResponse, ms: number): void {
   res.setTimeout(ms, () => {
@@ -28,8 +30,7 @@ export function sendJson(
   headers: Record<string, string> = {},
 ): void {
   res.writeHead(status, {
-    ...API_VERSION,
-    "content-type": "application/json",
+    ...JSON_HEADERS,
     ...headers,
     "content-length": Buffer.byteLength(body).toString(),
   });

@@ -3,8 +3,10 @@ import { createServer, IncomingMessage, type RequestListener, ServerResponse } f
 import { type AddressInfo, connect, type Socket } from "node:net";
 import { Duplex, Readable } from "node:stream";
 import { expect } from "chai";
-import type { BackendAnswer } from "../../gateway/backend.ts";
-import { Manifests } from "../../gateway/manifests.ts";
+import { buildRoutes } from "../../core/cacherule/routes.ts";
+import type { BackendAnswer, Backends } from "../../gateway/backend.ts";
+import { BackendProxy, type ProxiedRequest } from "../../gateway/proxy.ts";
+import { WholeAnswers } from "../../gateway/whole.ts";
 import { eventually } from "../support/kube.ts";
 import type { ChildOptions } from "./gateway-child.ts";
 import { acceptedRule, Cleanup, Distribution, digestOf, GatewayProcess, OCI_MANIFEST } from "./gateway-harness.ts";
@@ -129,8 +131,16 @@ describe("The gateway's memory", () => {
   });
 });
 
-describe("The room for manifests", () => {
+describe("The room for what is held", () => {
   const PATIENCE_MS = 500;
+  const LIMITS = {
+    what: "manifests",
+    bytes: 4 * MIB,
+    smallTogether: 16 * MIB,
+    largeTogether: 64 * MIB,
+    bodyMs: PATIENCE_MS,
+  } as const;
+  const unchanged = (content: Buffer) => ({ content, headers: {} });
 
   /** An answer of so many bytes, and whether anybody has begun to read it. */
   function answerOf(content: Buffer): { answer: BackendAnswer; isRead: () => boolean } {
@@ -159,30 +169,61 @@ describe("The room for manifests", () => {
   }
 
   it("holds 16 of the largest, lets the others wait unread and not for ever, and small ones past them", async () => {
-    const manifests = new Manifests({ manifestBytes: 4 * MIB, bodyMs: PATIENCE_MS });
+    const manifests = new WholeAnswers(LIMITS);
     const content = Buffer.alloc(4 * MIB);
     const large = Array.from({ length: 40 }, () => answerOf(content));
-    const sending = large.map(async ({ answer }) => await manifests.send(answer, undefined, client("nothing")));
+    const sending = large.map(async ({ answer }) => await manifests.send(answer, unchanged, client("nothing")));
     const ends = Promise.allSettled(sending);
     const small = Buffer.alloc(1_000);
-    const sent = await manifests.send(answerOf(small).answer, digestOf(small), client("everything"));
+    const sent = await manifests.send(answerOf(small).answer, unchanged, client("everything"));
     expect(sent).to.equal(small.length);
     expect(large.filter(({ isRead }) => isRead()).length).to.equal(16);
     const late = (await ends).filter((end) => end.status === "rejected").map(({ reason }) => (reason as Error).message);
     expect(late).to.deep.equal(Array.from({ length: 24 }, () => "its backend did not finish within 1 s"));
-    const next = await manifests.send(answerOf(content).answer, undefined, client("everything"));
+    const next = await manifests.send(answerOf(content).answer, unchanged, client("everything"));
     expect(next, "there is room again").to.equal(content.length);
   });
 
   it("tells who comes when 512 wait to come again, and lets go of what the backend sends", async () => {
-    const manifests = new Manifests({ manifestBytes: 4 * MIB, bodyMs: PATIENCE_MS });
+    const manifests = new WholeAnswers(LIMITS);
     const content = Buffer.alloc(4 * MIB);
-    const send = () => manifests.send(answerOf(content).answer, undefined, client("nothing"));
+    const send = () => manifests.send(answerOf(content).answer, unchanged, client("nothing"));
     const ends = Promise.allSettled(Array.from({ length: 16 + 512 }, send));
     const { answer } = answerOf(content);
-    const refused = await manifests.send(answer, undefined, client("everything")).catch((thrown: unknown) => thrown);
+    const refused = await manifests.send(answer, unchanged, client("everything")).catch((thrown: unknown) => thrown);
     expect(refused).to.include({ code: "BUSY" });
     expect(answer.body.destroyed).to.equal(true);
     await ends;
+  });
+
+  it("is not taken by lists, of which 7 are held that do not say how large they are", async () => {
+    const list = Buffer.from('{"name":"acme/app","tags":["v1"]}');
+    const content = Buffer.alloc(4 * MIB);
+    const lists: (() => boolean)[] = [];
+    const open = ({ path }: { readonly path: string }) => {
+      const isList = path.endsWith("/tags/list");
+      const { answer, isRead } = answerOf(isList ? list : content);
+      if (isList) lists.push(isRead);
+      const headers = { ...answer.headers, "docker-content-digest": digestOf(content) };
+      return Promise.resolve({ ...answer, headers: isList ? {} : headers });
+    };
+    const proxy = new BackendProxy({
+      backends: { open } as unknown as Backends,
+      originOf: () => "http://backend",
+      limits: { manifestBytes: 4 * MIB, pageBytes: 4 * MIB, bodyMs: PATIENCE_MS },
+    });
+    const match = buildRoutes([acceptedRule("app", "registry.local:5000/acme/app", "app")], "main").match("app");
+    if (match === undefined) throw new Error("the rule is not served");
+    const exchange = { method: "GET", headers: {}, match, admitMarked: () => Promise.resolve(undefined) } as const;
+    const ask = (request: ProxiedRequest, takes: "nothing" | "everything") =>
+      proxy.serve({ ...exchange, request }, client(takes));
+    const tags = { kind: "tags", repository: "app", query: "" } as const;
+    const asking = Array.from({ length: 20 }, () => ask(tags, "nothing"));
+    const manifest = await ask({ kind: "manifest", repository: "app", reference: "v1" }, "everything");
+    expect(manifest).to.deep.equal({ bytes: content.length });
+    expect(lists.map((isRead) => isRead())).to.deep.equal(Array.from({ length: 20 }, (_, index) => index < 7));
+    const outcomes = await Promise.all(asking);
+    expect(outcomes.filter(({ problem }) => problem === "BACKEND_TIMEOUT")).to.have.length(13);
+    expect(await ask(tags, "everything"), "there is room again").to.deep.equal({ bytes: list.length });
   });
 });
