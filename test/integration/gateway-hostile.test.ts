@@ -1,10 +1,10 @@
-import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { get, type IncomingMessage } from "node:http";
-import { createServer, type Server, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { expect } from "chai";
 import { eventually } from "../support/kube.ts";
-import { acceptedRule, Cleanup, Distribution, digestOf, GatewayProcess, OCI_MANIFEST } from "./gateway-harness.ts";
+import { FakeBackend, fetchRaw, head, pour } from "./gateway-fake-backend.ts";
+import { acceptedRule, Cleanup, GatewayProcess, OCI_MANIFEST } from "./gateway-harness.ts";
 
 const DIGEST = `sha256:${"0".repeat(64)}`;
 const HEADERS_MS = 1_000;
@@ -14,76 +14,6 @@ const BODY_MS = 2_000;
 const PATIENT_MS = 120_000;
 /** What comes within it did not wait for a patient gateway's limits. */
 const SOON_MS = 30_000;
-
-/** A FAKE backend: a TCP server that answers each connection as the test says. No registry behaves so; a broken or hijacked one may. */
-class FakeBackend {
-  readonly #server: Server;
-  readonly sockets = new Set<Socket>();
-  answer: (socket: Socket, request: string) => void = (socket) => socket.destroy();
-
-  constructor(cleanup: Cleanup) {
-    this.#server = createServer((socket) => {
-      this.sockets.add(socket);
-      socket.on("error", () => undefined);
-      socket.on("close", () => this.sockets.delete(socket));
-      let head = "";
-      socket.on("data", (chunk: Buffer) => {
-        head += chunk.toString("latin1");
-        if (!head.includes("\r\n\r\n")) return;
-        const request = head;
-        head = "";
-        this.answer(socket, request);
-      });
-    });
-    cleanup.add(() => {
-      for (const socket of this.sockets) socket.destroy();
-      this.#server.close();
-    });
-  }
-
-  async listen(): Promise<string> {
-    this.#server.listen(0, "127.0.0.1");
-    await once(this.#server, "listening");
-    const address = this.#server.address();
-    return `http://127.0.0.1:${typeof address === "object" && address !== null ? address.port : 0}`;
-  }
-}
-
-function head(status: number, headers: Record<string, string | number>): string {
-  return `HTTP/1.1 ${status} X\r\n${Object.entries(headers)
-    .map(([name, value]) => `${name}: ${value}\r\n`)
-    .join("")}\r\n`;
-}
-
-/** Writes `first`, then `chunk` again and again, as fast as it is taken. */
-function pour(socket: Socket, first: string, chunk: string | Buffer): void {
-  socket.write(first);
-  const more = (): void => {
-    while (!socket.destroyed && socket.write(chunk));
-    if (!socket.destroyed) socket.once("drain", more);
-  };
-  more();
-}
-
-/** Asks with node's own client, which shows how an answer ends: "whole", or "cut". */
-async function fetchRaw(
-  url: string,
-  onData?: (answer: IncomingMessage) => void,
-): Promise<{ status: number; bytes: number; end: "whole" | "cut" }> {
-  return await new Promise((resolve, reject) => {
-    get(url, { agent: false }, (answer) => {
-      let bytes = 0;
-      answer.on("data", (chunk: Buffer) => {
-        bytes += chunk.length;
-      });
-      answer.on("error", () => undefined);
-      answer.on("close", () =>
-        resolve({ status: answer.statusCode ?? 0, bytes, end: answer.complete ? "whole" : "cut" }),
-      );
-      onData?.(answer);
-    }).on("error", reject);
-  });
-}
 
 describe("The gateway in front of a backend that misbehaves (a fake)", () => {
   const cleanup = new Cleanup();
@@ -362,66 +292,5 @@ describe("The gateway in front of a backend that misbehaves (a fake)", () => {
     await stall(10); // what the process itself grows to when it first works
     const grown = await stall(40);
     expect(grown, `grew by ${grown.toFixed(0)} MiB`).to.be.lessThan(60);
-  });
-});
-
-describe("The gateway under load", () => {
-  const cleanup = new Cleanup();
-  const SIZE = 64 * 1024 * 1024;
-  const blob = randomBytes(SIZE);
-  let gateway: GatewayProcess;
-  let digest: string;
-
-  before(async function () {
-    this.timeout(0);
-    const upstream = await Distribution.start(cleanup, { auth: true });
-    const cache = await Distribution.start(cleanup, { upstream });
-    digest = await upstream.pushBlob("acme/big", blob);
-    gateway = await GatewayProcess.start(cleanup, {
-      registry: "main",
-      origins: { "registry.local:5000": cache.origin },
-    });
-    await gateway.setRules([acceptedRule("big", "registry.local:5000/acme/big", "big")]);
-  });
-  after(() => cleanup.run());
-
-  it("streams a blob of 64 MiB, cold and cached, four at a time, in little memory", async () => {
-    await gateway.get("/v2/big/tags/list");
-    const before = gateway.rss;
-    let peak = 0;
-    const sampling = setInterval(() => {
-      peak = Math.max(peak, gateway.rss - before);
-    }, 10);
-    const cold = await gateway.get(`/v2/big/blobs/${digest}`);
-    expect(digestOf(cold.body)).to.equal(digest);
-    const cached = await Promise.all(Array.from({ length: 4 }, () => gateway.get(`/v2/big/blobs/${digest}`)));
-    clearInterval(sampling);
-    for (const got of cached) expect(got.body.length).to.equal(SIZE);
-    expect(peak, `grew by ${peak.toFixed(0)} MiB`).to.be.lessThan(100);
-    const entry = await eventually("it is logged", () =>
-      gateway.logged("request").find((line) => line["bytes"] === SIZE),
-    );
-    expect(entry).to.include({ rule: "big", kind: "blob", status: 200 });
-  });
-
-  it("goes on with a range where a client was cut off", async () => {
-    await gateway.get(`/v2/big/blobs/${digest}`); // distribution serves ranges of what is in its cache; the first time it sends all
-    const tail = await eventually("the blob is in the cache", async () => {
-      const answer = await gateway.get(`/v2/big/blobs/${digest}`, { headers: { range: `bytes=${SIZE - 100_000}-` } });
-      return answer.status === 206 && answer;
-    });
-    expect(tail.body.equals(blob.subarray(SIZE - 100_000))).to.equal(true);
-  });
-
-  it("refuses thousands of undeclared names without growing its metrics", async () => {
-    const lines = async () => (await gateway.metrics()).split("\n").length;
-    await gateway.get("/v2/undeclared/manifests/v1");
-    const before = await lines();
-    for (let round = 0; round < 20; round++) {
-      await Promise.all(
-        Array.from({ length: 50 }, (_, index) => gateway.get(`/v2/undeclared/${round}-${index}/manifests/v1`)),
-      );
-    }
-    expect(await lines()).to.be.lessThanOrEqual(before + 5); // histogram lines do not multiply either
   });
 });

@@ -25,14 +25,8 @@ import type { SecretObject } from "../../operator/resources.ts";
 import type { ClusterHandle, ExtraRegistry } from "../support/cluster.ts";
 import { eventually } from "../support/kube.ts";
 import { demandRotation } from "../support/seal-keys.ts";
-import {
-  type FakeKubelet,
-  type FakePages,
-  NAMESPACE,
-  type OperatorProcess,
-  type OperatorStage,
-  operatorStage,
-} from "./operator-harness.ts";
+import type { FakeKubelet, FakePages } from "./operator-fakes.ts";
+import { NAMESPACE, type OperatorProcess, type OperatorStage, operatorStage } from "./operator-harness.ts";
 
 const REGISTRY = "operator-test";
 const GATEWAY = gatewayName(REGISTRY);
