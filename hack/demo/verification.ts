@@ -136,10 +136,9 @@ async function webhookMetrics({ terminal, local }: Pick<Stage, "terminal" | "loc
 async function forge({ cluster, terminal, upstream, local }: Stage): Promise<void> {
   terminal.heading("An edited annotation is discarded, and the image verified afresh");
   const sealed = await terminal.read(`kubectl -n team get deployment/app -o jsonpath='${JSONPATH}'`);
-  const forged = sealed
-    .replace(/id: \w{4}/, "id: 0000")
-    .trimEnd()
-    .replaceAll("\n", "\n      ");
+  const [, id = ""] = /id: (\w+)/.exec(sealed) ?? [];
+  const forgedId = (id.startsWith("0") ? "1" : "0") + id.slice(1);
+  const forged = sealed.replace(id, forgedId).trimEnd().replaceAll("\n", "\n      ");
   await terminal.sh("kubectl apply -f -", {
     input: `
 apiVersion: v1
@@ -157,7 +156,7 @@ spec:
   const now = await terminal.read(`kubectl -n team get pod/forged -o jsonpath='${JSONPATH}'`);
   terminal.check(
     "the Pod is admitted with an annotation of ours, not with the edited one",
-    now !== "" && !now.includes("id: 0000"),
+    id !== "" && now.includes(id) && !now.includes(forgedId),
   );
   const webhookLog =
     local === undefined
