@@ -15,7 +15,9 @@ export async function established(cluster: Pick<ClusterHandle, "kubectl">): Prom
   const line = '{.metadata.name}={.status.conditions[?(@.type=="Established")].status}{"\\n"}';
   await eventually("every custom resource is established", async () => {
     const output = await cluster.kubectl(["get", "crd", "-o", `jsonpath={range .items[*]}${line}{end}`]);
-    const lines = output.trim().split("\n");
-    return lines.length > 0 && lines.every((one) => one.endsWith("=True"));
+    return output
+      .trim()
+      .split("\n")
+      .every((one) => one.endsWith("=True"));
   });
 }
