@@ -47,7 +47,7 @@ export class WholeAnswers {
   }
 
   /**
-   * Sends what `make` makes of the answer's content, with the answer's status; the bytes that were read. Throws `BackendError`, and what
+   * Sends what `make` makes of the answer's content, with the answer's status; the bytes of that. Throws `BackendError`, and what
    * `make` throws, before anything is sent.
    */
   async send(answer: BackendAnswer, make: (content: Buffer) => Whole, res: ServerResponse): Promise<number> {
@@ -59,14 +59,11 @@ export class WholeAnswers {
     if (answer.body.errored !== null) throw answer.body.errored;
     const stop = stopLate(answer, bodyMs);
     const room = size <= SMALL_BYTES ? this.#small : this.#large;
-    const read = async (): Promise<{ readonly whole: Whole; readonly length: number }> => {
-      const content = await readWhole(answer.body, bytes, size);
-      return { whole: make(content), length: content.length };
-    };
+    const read = async (): Promise<Whole> => make(await readWhole(answer.body, bytes, size));
     const work = async (): Promise<number> => {
-      const { whole, length } = await read().finally(() => clearTimeout(stop));
+      const whole = await read().finally(() => clearTimeout(stop));
       await this.#hand(answer.status, whole, res);
-      return length;
+      return whole.content.length;
     };
     try {
       return await room.run(work, broken.signal, size);
