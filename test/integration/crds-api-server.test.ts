@@ -14,7 +14,7 @@ import {
 import { type ClusterHandle, sharedCluster } from "../support/cluster.ts";
 import { INVALID_OBJECTS, INVALID_UPDATES, VALID_OBJECTS } from "../support/crd-cases.ts";
 import type { Unnamed } from "../support/crd-objects.ts";
-import { install } from "../support/install.ts";
+import { type CrdState, install, isEstablished } from "../support/install.ts";
 import { adminClient } from "../support/kube.ts";
 
 const RUN = `crds-${randomBytes(3).toString("hex")}`;
@@ -255,5 +255,22 @@ describe("The custom resource definitions in an API server", () => {
     allAccepted(await answers(["create"], [policy]));
     const { spec } = await client.get<ClusterImagePolicyObject>(CLUSTER_IMAGE_POLICIES, name);
     expect(spec).to.deep.equal({ images: [{ glob: "**" }], authorities: [{ static: { action: "pass" } }] });
+  });
+
+  it("are told from one that nobody serves yet, which has null for its conditions", async () => {
+    const definition = async (argv: readonly string[], input?: string) =>
+      JSON.parse(await cluster.kubectl([...argv, "-o", "json"], input)) as CrdState & { spec: object };
+    const served = await definition(["get", "crd", "cacherules.entrepot.dev"]);
+    expect(isEstablished(served)).to.equal(true);
+    const names = { plural: "unserved", kind: "Unserved" };
+    const unserved = {
+      apiVersion: "apiextensions.k8s.io/v1",
+      kind: "CustomResourceDefinition",
+      metadata: { name: "unserved.entrepot.dev" },
+      spec: { ...served.spec, names },
+    };
+    const fresh = await definition(["create", "--dry-run=server", "-f", "-"], JSON.stringify(unserved));
+    expect(fresh.status?.conditions).to.equal(null);
+    expect(isEstablished(fresh)).to.equal(false);
   });
 });

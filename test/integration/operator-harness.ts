@@ -124,6 +124,18 @@ export class OperatorProcess {
   }
 }
 
+/** The operator's Pods as kubectl names them, `pod/NAME`. */
+async function operatorPods(cluster: ClusterHandle): Promise<readonly string[]> {
+  const which = ["-n", NAMESPACE, "get", "pods", "-l", "app.kubernetes.io/component=operator", "-o", "name"];
+  return (await cluster.kubectl(which)).split("\n").filter((name) => name !== "");
+}
+
+/** Deletes the product's Deployments and Secrets; resolves when the operator's Pods are gone, which the next stage would take for its own. */
+export async function removeWorkloads(cluster: ClusterHandle): Promise<void> {
+  for (const kind of ["deployment", "secret"]) await cluster.kubectl(["-n", NAMESPACE, "delete", kind, "--all"]);
+  await eventually("the end of the operator's Pods", async () => (await operatorPods(cluster)).length === 0);
+}
+
 /** An operator on the shared cluster's API server, with what stands for kubelets and replicas. */
 export interface OperatorStage {
   readonly cluster: ClusterHandle;
@@ -170,11 +182,7 @@ export async function operatorStage(
   await removeWebhooks(cluster);
   await prepare?.(cluster);
   const pages = new FakePages();
-  const pods = async () => {
-    const which = ["-n", NAMESPACE, "get", "pods", "-l", "app.kubernetes.io/component=operator", "-o", "name"];
-    return (await cluster.kubectl(which)).split("\n").filter((name) => name !== "");
-  };
-  const [pod = ""] = await eventually("the operator's Pod", async () => (await pods()).length > 0 && (await pods()));
+  const pod = await eventually("the operator's Pod", async () => (await operatorPods(cluster))[0]);
   const operator = new OperatorProcess({
     PATH: process.env["PATH"],
     KUBECONFIG: await serviceAccountKubeconfig(cluster, "operator"),
@@ -191,10 +199,7 @@ export async function operatorStage(
     await operator.stop("SIGTERM");
     await pages.stop();
     await removeWebhooks(cluster);
-    for (const kind of ["deployment", "secret"]) await cluster.kubectl(["-n", NAMESPACE, "delete", kind, "--all"]);
-    await eventually("the end of the Pods, which the next stage would take for its own", async () => {
-      return (await pods()).length === 0;
-    });
+    await removeWorkloads(cluster);
     const slices = ["endpointslice", "-l", "endpointslice.kubernetes.io/managed-by=operator-test"];
     await cluster.kubectl(["-n", NAMESPACE, "delete", ...slices]);
     await client.close();

@@ -1,10 +1,11 @@
 import { expect } from "chai";
 import { systemClock } from "../../adapters/clock.ts";
-import { KubeError } from "../../adapters/kube/errors.ts";
 import { silentLog } from "../../adapters/telemetry/log.ts";
+import { SIGSTORE_KEYS_CONFIG_MAP } from "../../core/trust/names.ts";
 import type { TrustRootObject } from "../../crds/index.ts";
 import type { ConfigMapObject } from "../../operator/trustroot/configmap.ts";
 import { type TrustRootDependencies, trustRootReconciler } from "../../operator/trustroot/reconciler.ts";
+import { MemoryKube } from "../support/memory-kube.ts";
 import { trustedRootJson } from "../support/trusted-root.ts";
 
 const TRUST_ROOT = {
@@ -14,41 +15,15 @@ const TRUST_ROOT = {
   spec: {},
 } as unknown as TrustRootObject;
 
-/** An API server that has one ConfigMap and takes a write only of who knows it (a fake: the informer of a real one cannot be held back by will). */
-class OneMap {
-  live: ConfigMapObject | undefined;
-
-  get = (): Promise<ConfigMapObject> =>
-    this.live === undefined ? Promise.reject(new KubeError("NOT_FOUND", "none")) : Promise.resolve(this.live);
-
-  create = (map: ConfigMapObject): Promise<ConfigMapObject> =>
-    this.live === undefined ? this.#write(map) : Promise.reject(new KubeError("ALREADY_EXISTS", "there is one"));
-
-  replace = (map: ConfigMapObject): Promise<ConfigMapObject> =>
-    this.live?.metadata.resourceVersion === map.metadata.resourceVersion
-      ? this.#write(map)
-      : Promise.reject(new KubeError("CONFLICT", "it is another by now"));
-
-  #write(map: ConfigMapObject): Promise<ConfigMapObject> {
-    const resourceVersion = String(Number(this.live?.metadata.resourceVersion ?? 0) + 1);
-    this.live = { ...map, metadata: { ...map.metadata, resourceVersion } };
-    return Promise.resolve(this.live);
-  }
-}
-
 describe("the Event that a trust root has other keys now", () => {
   /** Reads the roots one after the other, with an informer that has seen nothing yet of what was written; gives the reasons of the Events. */
   async function reasonsOf(...roots: readonly string[]): Promise<readonly string[]> {
-    const map = new OneMap();
+    const kube = new MemoryKube();
+    const client = Object.assign(kube, { applyStatus: () => Promise.resolve(TRUST_ROOT) });
     const reasons: string[] = [];
     let text = "";
     const reconcile = trustRootReconciler({
-      client: {
-        get: () => map.get(),
-        create: (_resource: unknown, object: ConfigMapObject) => map.create(object),
-        replace: (_resource: unknown, object: ConfigMapObject) => map.replace(object),
-        applyStatus: () => Promise.resolve(TRUST_ROOT),
-      } as unknown as TrustRootDependencies["client"],
+      client: client as unknown as TrustRootDependencies["client"],
       namespace: "cosign-system",
       trustRoots: { get: () => TRUST_ROOT, list: () => [TRUST_ROOT] } as unknown as TrustRootDependencies["trustRoots"],
       configMaps: { get: () => undefined },
@@ -59,7 +34,8 @@ describe("the Event that a trust root has other keys now", () => {
       log: silentLog,
     });
     for (text of roots) await reconcile("remote", new AbortController().signal);
-    expect(map.live?.data?.["remote"]).to.equal(roots.at(-1));
+    const written = kube.peek<ConfigMapObject>("ConfigMap", SIGSTORE_KEYS_CONFIG_MAP);
+    expect(written?.data?.["remote"]).to.equal(roots.at(-1));
     return reasons.filter((reason) => reason === "Updated");
   }
 

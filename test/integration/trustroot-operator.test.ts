@@ -12,7 +12,7 @@ import { install } from "../support/install.ts";
 import { adminClient, eventually } from "../support/kube.ts";
 import { authorityPem, publicPem, trustedRootJson, urisOf } from "../support/trusted-root.ts";
 import { TufMirror, TufRepositoryMaker } from "../support/tuf-repository.ts";
-import { NAMESPACE, serviceAccountKubeconfig } from "./operator-harness.ts";
+import { NAMESPACE, removeWorkloads, serviceAccountKubeconfig } from "./operator-harness.ts";
 import { TrustOperator, TrustRootCluster } from "./trustroot-harness.ts";
 
 const base64 = (text: string) => Buffer.from(text).toString("base64");
@@ -40,7 +40,7 @@ describe("TrustRoots on a real API server", function () {
 
   after(async () => {
     if (client === undefined) return;
-    await cluster.kubectl(["-n", NAMESPACE, "delete", "deployment", "--all"]);
+    await removeWorkloads(cluster);
     await client.close();
   });
 

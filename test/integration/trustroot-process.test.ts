@@ -15,7 +15,7 @@ import { install } from "../support/install.ts";
 import { adminClient, eventually } from "../support/kube.ts";
 import { trustedRootJson, urisOf } from "../support/trusted-root.ts";
 import { TufMirror, TufRepositoryMaker } from "../support/tuf-repository.ts";
-import { NAMESPACE, OperatorProcess, serviceAccountKubeconfig } from "./operator-harness.ts";
+import { OperatorProcess, removeWorkloads, serviceAccountKubeconfig } from "./operator-harness.ts";
 import { TrustRootCluster } from "./trustroot-harness.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -52,7 +52,7 @@ describe("The operator process and trust roots", function () {
     if (client === undefined) return;
     await removeWebhooks(cluster);
     await roots.clear();
-    for (const kind of ["deployment", "secret"]) await cluster.kubectl(["-n", NAMESPACE, "delete", kind, "--all"]);
+    await removeWorkloads(cluster);
     await client.close();
   });
 

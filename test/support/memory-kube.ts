@@ -14,11 +14,13 @@ function merged(target: unknown, patch: unknown): unknown {
   return result;
 }
 
+const changed = (name: string) => new KubeError("CONFLICT", `${name}: changed`);
+
 /**
  * A few objects in memory behind the calls of `KubeClient`, with what the API server does to metadata: uid, generation with spec,
- * resourceVersion, and CONFLICT where a patch names another. It counts writes.
+ * resourceVersion, and CONFLICT where a write names another. It counts writes.
  */
-export class MemoryKube implements Pick<KubeClient, "get" | "create" | "mergePatch" | "delete"> {
+export class MemoryKube implements Pick<KubeClient, "get" | "create" | "replace" | "mergePatch" | "delete"> {
   readonly #objects = new Map<string, KubeObject>();
   #version = 0;
   /** `verb Kind/name` of every write, oldest first. */
@@ -67,14 +69,21 @@ export class MemoryKube implements Pick<KubeClient, "get" | "create" | "mergePat
     return this.put(object);
   }
 
+  async replace<T extends KubeObject>(resource: Resource, object: T): Promise<T> {
+    const { name } = object.metadata;
+    this.#write("replace", resource.kind, name);
+    const found = await this.get<T>(resource, name);
+    if (object.metadata.resourceVersion !== found.metadata.resourceVersion) throw changed(name);
+    return this.#store(object);
+  }
+
   async mergePatch<T extends KubeObject>(resource: Resource, name: string, patch: object): Promise<T> {
     this.#write("patch", resource.kind, name);
     const found = await this.get<T & { spec?: unknown }>(resource, name);
     const next = merged(found, patch) as T & { spec?: unknown };
-    if (next.metadata.resourceVersion !== found.metadata.resourceVersion)
-      throw new KubeError("CONFLICT", `${name}: changed`);
-    const changed = JSON.stringify(next.spec) !== JSON.stringify(found.spec);
-    const generation = (found.metadata.generation ?? 1) + (changed ? 1 : 0);
+    if (next.metadata.resourceVersion !== found.metadata.resourceVersion) throw changed(name);
+    const respecified = JSON.stringify(next.spec) !== JSON.stringify(found.spec);
+    const generation = (found.metadata.generation ?? 1) + (respecified ? 1 : 0);
     return this.#store({ ...next, metadata: { ...next.metadata, generation } });
   }
 
