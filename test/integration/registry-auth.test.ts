@@ -1,24 +1,13 @@
 import { createHash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { expect } from "chai";
-import {
-  createRegistryClient,
-  type RegistryClient,
-  type RegistryClientOptions,
-} from "../../adapters/registry/client.ts";
-import { isRegistryError, type RegistryError } from "../../adapters/registry/errors.ts";
+import type { RegistryClient } from "../../adapters/registry/client.ts";
+import type { RegistryError } from "../../adapters/registry/errors.ts";
 import type { Credentials, Keychain } from "../../core/policy/types.ts";
 import { ANONYMOUS } from "../../core/registry/keychain.ts";
-import {
-  type Answering,
-  body,
-  endless,
-  type FakeRegistry,
-  type FakeRegistryOptions,
-  redirect,
-  startFakeRegistry,
-} from "../support/fake-registry.ts";
+import { type Answering, body, endless, type FakeRegistry, redirect } from "../support/fake-registry.ts";
 import { selfSigned } from "../support/self-signed.ts";
+import { client, endAll, failure as failed, fake } from "./registry-harness.ts";
 
 const MANIFEST = Buffer.from('{"schemaVersion":2}');
 const DIGEST = `sha256:${createHash("sha256").update(MANIFEST).digest("hex")}` as const;
@@ -44,34 +33,13 @@ function token(value: unknown, more: object = {}): string {
 }
 
 describe("authentication to a registry", () => {
-  let running: { stop(): Promise<void> }[] = [];
-
-  afterEach(async () => {
-    await Promise.all(running.map((one) => one.stop()));
-    running = [];
-  });
-
-  async function fake(answering: Answering, options: FakeRegistryOptions = {}): Promise<FakeRegistry> {
-    const registry = await startFakeRegistry(answering, options);
-    running.push(registry);
-    return registry;
-  }
-
-  function client(options: RegistryClientOptions = {}): RegistryClient {
-    const made = createRegistryClient(options);
-    running.push({ stop: () => made.close() });
-    return made;
-  }
+  afterEach(endAll);
 
   const get = (asking: RegistryClient, registry: FakeRegistry, keys: Keychain = ANONYMOUS, repository = "team/app") =>
     asking.manifest({ registry: registry.host, repository, keychain: keys }, DIGEST, AbortSignal.timeout(30_000));
 
   async function failure(work: Promise<unknown>): Promise<RegistryError> {
-    const thrown: unknown = await work.then(
-      () => undefined,
-      (error: unknown) => error,
-    );
-    if (!isRegistryError(thrown)) throw new Error(`expected a RegistryError, got ${String(thrown)}`);
+    const thrown = await failed(work);
     expect(thrown.message).not.to.contain("password");
     return thrown;
   }
