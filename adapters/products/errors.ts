@@ -25,8 +25,12 @@ export interface ProductErrorOptions {
   readonly cause?: unknown;
   /** For a condition; by default what the code implies. */
   readonly reason?: Reason;
+  /** What the product asked for; 15 minutes at most count. */
   readonly retryAfterMs?: number;
 }
+
+/** Whatever a foreign `Retry-After` says: what was declared is compared again after 15 minutes. */
+const LONGEST_RETRY_AFTER_MS = 15 * 60_000;
 
 const REASONS: Readonly<Record<ProductErrorCode, Reason>> = {
   PRODUCT_THROTTLED: "Throttled",
@@ -52,6 +56,7 @@ export class ProductError extends DomainError<ProductErrorCode> {
     super(code, message, { cause: options.cause, terminal: code === "PRODUCT_REFUSED" });
     this.name = "ProductError";
     this.reason = options.reason ?? REASONS[code];
-    this.retryAfterMs = options.retryAfterMs;
+    const { retryAfterMs } = options;
+    this.retryAfterMs = retryAfterMs === undefined ? undefined : Math.min(retryAfterMs, LONGEST_RETRY_AFTER_MS);
   }
 }

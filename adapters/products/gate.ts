@@ -12,8 +12,6 @@ export interface CallGateOptions {
   readonly clock: Pick<Clock, "monotonicMs" | "sleep">;
 }
 
-const LONGEST_BLOCK_MS = 15 * 60_000; // whatever Retry-After says
-
 /**
  * The one way to a registry's management API: spreads calls, gives each a deadline, and when the product says that there were too
  * many, lets nobody through until it wants to be asked again. One for each registry, shared by all of its rules.
@@ -50,7 +48,7 @@ export class CallGate {
       if (deadline.signal.aborted)
         throw new ProductError("PRODUCT_TIMEOUT", `the registry's API did not answer within ${deadlineMs / 1000} s`);
       if (thrown instanceof ProductError && thrown.code === "PRODUCT_THROTTLED") {
-        const ms = Math.min(Math.max(thrown.retryAfterMs ?? 10_000, 1_000), LONGEST_BLOCK_MS);
+        const ms = Math.max(thrown.retryAfterMs ?? 10_000, 1_000);
         this.#closedUntil = Math.max(this.#closedUntil, clock.monotonicMs() + ms);
       }
       throw thrown;

@@ -57,7 +57,7 @@ export class HarborHttp {
     this.#host = new URL(access.url).host;
     this.#agent = new Agent({
       connect: { timeout: 10_000, ...(access.ca !== undefined && { ca: access.ca }) },
-      connections: 4,
+      connections: 8, // four upstreams that Harbor may be made to wait for, and the four rules that are worked on at once
       pipelining: 1,
       allowH2: false, // the limits below are HTTP/1.1's
       keepAliveTimeout: 4_000,

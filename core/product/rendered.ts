@@ -50,6 +50,11 @@ export function renderedMark(registry: string, section: Section): string | undef
   return section === undefined ? undefined : `${registry}:${hash(section)}`;
 }
 
+/** The CacheRegistry whose mark a configuration carries, whatever became of what it wrote; undefined for none. */
+export function renderedBy(annotations: FoundConfig["annotations"] | undefined): string | undefined {
+  return annotations?.[RENDERED_ANNOTATION]?.split(":", 1)[0];
+}
+
 function equal(a: unknown, b: unknown): boolean {
   return canonicalJson(a ?? null) === canonicalJson(b ?? null);
 }
@@ -66,7 +71,7 @@ export function decideConfig(
 ): ConfigStep {
   const mark = found.annotations[RENDERED_ANNOTATION];
   const same = equal(found.section, wanted.section);
-  const owner = mark?.slice(0, mark.lastIndexOf(":"));
+  const owner = renderedBy(found.annotations);
   if (owner !== undefined && owner !== wanted.registry) {
     const message = `${what} is rendered by CacheRegistry "${owner}"; name another ConfigMap, or, if that registry is gone, remove the annotation ${RENDERED_ANNOTATION}`;
     return { do: "report", reason: "ForeignRule", message };

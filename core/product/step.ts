@@ -66,10 +66,16 @@ function ofAnother(found: RemoteRule, adoption: AdoptionPolicy): Step {
   if (fields.length === 0 && adoption === "IfIdentical" && found.mark === undefined) {
     return found.state === "changing" ? { do: "wait" } : { do: "nothing", adopted: true };
   }
+  const marked = found.mark !== undefined;
+  const whose = marked ? "which is marked as another's" : "which Entrepot did not make";
+  const takeover = [
+    ...(marked ? ["take the labels managed-by and cacherule-uid away there"] : []),
+    ...(adoption === "Never" ? ["set adoptionPolicy: IfIdentical"] : []),
+  ].join(" and ");
   const message =
     fields.length === 0
-      ? `the registry already has "${found.id}", which Entrepot did not make; ${found.mark === undefined ? "set adoptionPolicy: IfIdentical to take it over" : "it is marked as another's"}, or delete it there, or give this rule another name`
-      : `the registry already has "${found.id}", which Entrepot did not make and which differs in ${fields.join(", ")}; delete it there, or give this rule another name; it is never overwritten`;
+      ? `the registry already has "${found.id}", ${whose}; ${takeover} to take it over, or delete it there, or give this rule another name`
+      : `the registry already has "${found.id}", ${whose} and ${marked ? "" : "which "}differs in ${fields.join(", ")}; delete it there, or give this rule another name; it is never overwritten`;
   return { do: "report", reason: "ForeignRule", message, drift: [] };
 }
 

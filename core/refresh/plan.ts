@@ -1,5 +1,5 @@
 import { Range } from "semver";
-import { durationMs } from "./duration.ts";
+import { durationMs } from "../duration.ts";
 
 /** One entry of `spec.refresh.tags`. */
 export type TagSelector =
@@ -29,8 +29,6 @@ export type ReadRefresh =
   | { readonly kind: "problem"; readonly message: string };
 
 const LEAST_MS = 60_000;
-// setTimeout's limit, 24.8 days: whoever means a longer interval is served by this one.
-const MOST_MS = 2_000_000_000;
 
 function problem(message: string): ReadRefresh {
   return { kind: "problem", message };
@@ -75,7 +73,7 @@ export function readRefresh(spec: { readonly refresh?: RefreshSpec }): ReadRefre
   return {
     kind: "plan",
     plan: {
-      intervalMs: Math.min(intervalMs, MOST_MS),
+      intervalMs,
       ...(refresh.tags !== undefined && { selectors }),
       ...(refresh.keep !== undefined && { keep: refresh.keep }),
     },

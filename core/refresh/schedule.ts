@@ -24,7 +24,13 @@ export function untilFirstLookMs(uid: string, intervalMs: number, lookedBefore: 
   return lookedBefore ? Math.round(intervalMs * shareOf(uid)) : 0;
 }
 
-/** Milliseconds until the next attempt after `failures` (≥ 1) in a row; never before `retryAfterMs`, which a registry may have asked for. */
+/** The longest that a foreign registry may put an attempt off: some count their limits by the day. */
+const LONGEST_ASKED_MS = 24 * 3_600_000;
+
+/**
+ * Milliseconds until the next attempt after `failures` (≥ 1) in a row; never before `retryAfterMs`, which a registry may have asked for,
+ * but after a day at most.
+ */
 export function untilRetryMs(uid: string, intervalMs: number, failures: number, retryAfterMs = 0): number {
-  return Math.max(Math.min(intervalMs, backoffMs(RETRY, failures, shareOf(uid))), retryAfterMs);
+  return Math.max(Math.min(intervalMs, backoffMs(RETRY, failures, shareOf(uid))), Math.min(retryAfterMs, LONGEST_ASKED_MS));
 }

@@ -16,15 +16,17 @@ import { type Plans, termsOf } from "../cacherule/plans.ts";
 import { type Events, noteReadiness } from "../events.ts";
 import { hold, isHeld, release } from "../finalizer.ts";
 import { elderOf, providerFor } from "../providers/lookup.ts";
+import { Patience } from "../providers/patience.ts";
 import {
   type CacheProvider,
+  type Pending,
   type Progress,
   type Providers,
   providerOf,
   type RegistryOutcome,
   unsupportedProvider,
 } from "../providers/provider.ts";
-import { driftMs, hasGivenUp, noteLeft, type RemoteIntervals } from "../providers/remote.ts";
+import { driftMs, noteLeft, type RemoteIntervals } from "../providers/remote.ts";
 import type { Objects } from "../resources.ts";
 import type { Reconcile, Result } from "../runtime/controller.ts";
 import { writeStatus } from "../status.ts";
@@ -75,16 +77,32 @@ function ownPart(registry: CacheRegistryObject): CacheRegistryObject {
   return conditions === undefined ? registry : { ...registry, status: { ...registry.status, conditions } };
 }
 
+/** A product that wants to be left alone for so long is no news: pulls do not depend on its management API. */
+const BRIEF_MS = 60_000;
+
+interface Waits {
+  readonly deletions: Patience;
+  /** Registries whose product has wanted to be left alone since its last answer. */
+  readonly throttled: Patience;
+}
+
 /** One pass over one registry. */
 class Pass {
   readonly #registry: CacheRegistryObject;
   readonly #dependencies: CacheRegistryDependencies;
+  readonly #waits: Waits;
   readonly #provider: CacheProvider | undefined;
   readonly #signal: AbortSignal;
 
-  constructor(registry: CacheRegistryObject, dependencies: CacheRegistryDependencies, signal: AbortSignal) {
+  constructor(
+    registry: CacheRegistryObject,
+    dependencies: CacheRegistryDependencies,
+    waits: Waits,
+    signal: AbortSignal,
+  ) {
     this.#registry = registry;
     this.#dependencies = dependencies;
+    this.#waits = waits;
     this.#provider = providerFor(registry, dependencies.providers);
     this.#signal = signal;
   }
@@ -132,38 +150,65 @@ class Pass {
       : Math.min(intervals.healthyMs, driftMs(registry, intervals));
     try {
       const found = await provider.prepare(registry, plans.view(registry), this.#signal);
+      this.#waits.throttled.forget(registry.metadata.name);
       await this.#publish(found.ready, found);
       return { requeueAfterMs: isMoving(found.ready) ? movingMs : restMs };
     } catch (thrown) {
       if (!(thrown instanceof ProductError)) throw thrown;
-      if (thrown.retryAfterMs !== undefined) return { requeueAfterMs: thrown.retryAfterMs };
-      await this.#refuse(thrown.reason, thrown.message);
+      if (!this.#isBrief(thrown)) await this.#refuse(thrown.reason, thrown.message);
       if (thrown.terminal) return { requeueAfterMs: restMs };
+      if (thrown.retryAfterMs !== undefined) return { requeueAfterMs: thrown.retryAfterMs };
       throw thrown;
     }
   }
 
+  #isBrief({ code, retryAfterMs }: ProductError): boolean {
+    const registry = this.#registry;
+    if (code !== "PRODUCT_THROTTLED" || retryAfterMs === undefined || retryAfterMs >= BRIEF_MS) return false;
+    const known = registry.status?.conditions?.find(({ type }) => type === CONDITION.Ready);
+    return known?.observedGeneration === registry.metadata.generation && !this.#waits.throttled.isOver(registry);
+  }
+
+  /** Rules that are deleted with their registry wait until its rendering is without them. */
+  async #withoutDeleted(remaining: readonly string[]): Promise<void> {
+    const { plans, registries, rules } = this.#dependencies;
+    const registry = this.#registry;
+    const provider = this.#provider;
+    const isDeleted = (name: string) => rules.get(name)?.metadata.deletionTimestamp !== undefined;
+    if (provider === undefined || provider.isRemote || !remaining.some(isDeleted)) return;
+    if (elderOf(registry, registries.list(), provider) !== undefined) return;
+    await provider.prepare(registry, plans.view(registry), this.#signal);
+  }
+
+  /** Whether what is not withdrawn yet is waited for no longer. What Kubernetes itself is deleting goes in the end. */
+  #isLeft({ reason, message }: Pending): boolean {
+    const isEndless = this.#provider?.isRemote !== true && reason === REASON.Deleting;
+    return !isEndless && this.#waits.deletions.isOver(this.#registry, message);
+  }
+
   async finish(): Promise<Result> {
-    const { client, rules, intervals, clock, events } = this.#dependencies;
+    const { client, rules, intervals, events } = this.#dependencies;
     const registry = this.#registry;
     if (!isHeld(registry)) return {};
     const remaining = referring(registry, rules.list());
     if (remaining.length > 0) {
       const message = `deletion waits for CacheRules that name it: ${shortlist(remaining)}; delete them`;
-      return await this.#refuse(REASON.RulesRemain, message);
+      const result = await this.#refuse(REASON.RulesRemain, message);
+      await this.#withoutDeleted(remaining);
+      return result;
     }
     try {
       const progress = await this.#provider?.withdraw(registry, this.#signal);
       if (progress?.done === false) {
-        if (!this.#provider?.isRemote || !hasGivenUp(registry, clock.now(), intervals)) {
+        if (!this.#isLeft(progress)) {
           await this.#refuse(REASON.Deleting, progress.message);
-          return { requeueAfterMs: intervals.pendingMs };
+          return { requeueAfterMs: isMoving(progress) ? intervals.pendingMs : intervals.unhealthyMs };
         }
         noteLeft(events, registry, progress.message);
       }
     } catch (thrown) {
       if (!(thrown instanceof ProductError)) throw thrown;
-      if (!hasGivenUp(registry, clock.now(), intervals)) {
+      if (!this.#waits.deletions.isOver(registry)) {
         await this.#refuse(REASON.Deleting, thrown.message);
         return { requeueAfterMs: thrown.retryAfterMs ?? intervals.unhealthyMs };
       }
@@ -179,10 +224,16 @@ class Pass {
  * registry is let go when no rule names it and everything that was made for it is verified gone, or can't be reached any more.
  */
 export function cacheRegistryReconciler(dependencies: CacheRegistryDependencies): Reconcile {
+  const { clock, intervals } = dependencies;
+  const waits = { deletions: new Patience(clock, intervals.patienceMs), throttled: new Patience(clock, BRIEF_MS) };
   return async (key, signal) => {
     const registry = dependencies.registries.get(key);
-    if (registry === undefined) return {};
-    const pass = new Pass(ownPart(registry), dependencies, signal);
+    if (registry === undefined) {
+      waits.deletions.forget(key);
+      waits.throttled.forget(key);
+      return {};
+    }
+    const pass = new Pass(ownPart(registry), dependencies, waits, signal);
     if (registry.metadata.deletionTimestamp !== undefined) return await pass.finish();
     await hold(dependencies.client, CACHE_REGISTRIES, registry, signal);
     return await pass.serve();

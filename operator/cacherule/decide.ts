@@ -109,11 +109,38 @@ function upstreamTrouble(rule: CacheRuleObject, host: string, upstream: Upstream
   return { isFinal: !wasReached(rule), reason: REASON.UpstreamUnreachable, message };
 }
 
+/** Products that do not delete a rule with cached images unless told to delete both. */
+const KEEPS_IMAGES: readonly (Provider | undefined)[] = ["artifactRegistry", "harbor"];
+
+/** Registries that nodes ask without a gateway of ours between. */
+const SERVES_BY_ITSELF: readonly (Provider | undefined)[] = ["zot", "distribution"];
+
+function howToTakeAway({ rule, provider }: RuleFacts): string {
+  const { deletionPolicy = "Delete" } = rule.spec;
+  if (deletionPolicy === "Retain") return "delete it there to stop that (deletionPolicy is Retain)";
+  return deletionPolicy === "Delete" && KEEPS_IMAGES.includes(provider)
+    ? "delete the CacheRule to take it away (if it has cached images, with deletionPolicy: DeleteWithImages)"
+    : "delete the CacheRule to take it away";
+}
+
+/** What suspension stops. A product knows nothing of it: nodes go on pulling through a rule that was made there. */
+function suspended(facts: RuleFacts): string {
+  const { remoteId, remoteCreationTime } = facts.rule.status ?? {};
+  if (remoteId === undefined) {
+    const what = SERVES_BY_ITSELF.includes(facts.provider)
+      ? "the rule is out of the registry's configuration, but what is cached there may still be pulled"
+      : "the rule is not served";
+    return `spec.suspend is true: ${what}; set it to false to serve it`;
+  }
+  const isSeen = remoteCreationTime !== undefined || before(facts.rule, CONDITION.Synced)?.status === "True";
+  const where = isSeen ? "stays in the registry and goes on serving pulls" : "may be in the registry and serve pulls";
+  return `spec.suspend is true: Entrepot neither compares nor rewrites with this rule, but "${remoteId}" ${where}; ${howToTakeAway(facts)}, or set suspend to false`;
+}
+
 function ready(facts: RuleFacts, sourceName: string, pullPrefix: string): Update {
   const { rule, verdict, outcome } = facts;
   const no = (reason: Reason, message: string) => update(CONDITION.Ready, "False", reason, message);
-  if (rule.spec.suspend === true)
-    return no(REASON.Suspended, "spec.suspend is true: the rule is not served; set it to false to serve it");
+  if (rule.spec.suspend === true) return no(REASON.Suspended, suspended(facts));
   if (!verdict.accepted) return no(verdict.reason, verdict.message);
   if (outcome === undefined) return no(REASON.Progressing, "the rule is being looked at");
   const trouble = upstreamTrouble(rule, shownHost(verdict.mapping.source.host), outcome.upstream);

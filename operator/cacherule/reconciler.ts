@@ -13,7 +13,9 @@ import {
 } from "../../crds/index.ts";
 import { type Events, noteReadiness } from "../events.ts";
 import { hold, isHeld, release } from "../finalizer.ts";
+import { NothingMade } from "../providers/attempts.ts";
 import { elderOf, providerFor } from "../providers/lookup.ts";
+import { Patience } from "../providers/patience.ts";
 import {
   type CacheProvider,
   type Providers,
@@ -23,7 +25,7 @@ import {
   type RuleRequest,
   unsupportedProvider,
 } from "../providers/provider.ts";
-import { driftMs, hasGivenUp, noteLeft, type RemoteIntervals } from "../providers/remote.ts";
+import { driftMs, noteLeft, type RemoteIntervals } from "../providers/remote.ts";
 import type { Objects } from "../resources.ts";
 import type { Reconcile, Result } from "../runtime/controller.ts";
 import { writeStatus } from "../status.ts";
@@ -125,11 +127,13 @@ function ownPart(rule: CacheRuleObject): CacheRuleObject {
 class Pass {
   readonly #rule: CacheRuleObject;
   readonly #dependencies: CacheRuleDependencies;
+  readonly #patience: Patience;
   readonly #signal: AbortSignal;
 
-  constructor(rule: CacheRuleObject, dependencies: CacheRuleDependencies, signal: AbortSignal) {
+  constructor(rule: CacheRuleObject, dependencies: CacheRuleDependencies, patience: Patience, signal: AbortSignal) {
     this.#rule = rule;
     this.#dependencies = dependencies;
+    this.#patience = patience;
     this.#signal = signal;
   }
 
@@ -197,7 +201,7 @@ class Pass {
     const { intervals } = this.#dependencies;
     if (error.terminal || !wasSynced(base.rule)) {
       const pending = { done: false, reason: error.reason, message: error.message } as const;
-      const { remoteId, remoteCreationTime, adopted } = base.rule.status ?? {};
+      const { remoteId, remoteCreationTime, adopted } = error instanceof NothingMade ? {} : (base.rule.status ?? {});
       const known = remoteId !== undefined && {
         remote: {
           remoteId,
@@ -223,14 +227,14 @@ class Pass {
     };
     try {
       const removal = await this.#remove();
-      if (!removal.done && !hasGivenUp(rule, clock.now(), intervals))
+      if (!removal.done && !this.#patience.isOver(rule, removal.message))
         return await waiting(removal.message, intervals.pendingMs);
       const left = removal.done ? removal.left : removal.message;
       if (left !== undefined) noteLeft(events, rule, left);
     } catch (thrown) {
       if (!(thrown instanceof ProductError)) throw thrown;
       const isGone = thrown.code === "PRODUCT_REGISTRY_NOT_FOUND"; // and the rule with it
-      if (!isGone && !hasGivenUp(rule, clock.now(), intervals))
+      if (!isGone && !this.#patience.isOver(rule))
         return await waiting(thrown.message, thrown.retryAfterMs ?? intervals.unhealthyMs);
       if (!isGone)
         noteLeft(
@@ -275,11 +279,15 @@ function readable(rule: CacheRuleObject): RuleMapping | undefined {
  * hold up everything that is deleted with it.
  */
 export function cacheRuleReconciler(dependencies: CacheRuleDependencies): Reconcile {
+  const patience = new Patience(dependencies.clock, dependencies.intervals.patienceMs);
   return async (key, signal) => {
     const found = dependencies.rules.get(key);
-    if (found === undefined) return {};
+    if (found === undefined) {
+      patience.forget(key);
+      return {};
+    }
     const rule = ownPart(found);
-    const pass = new Pass(rule, dependencies, signal);
+    const pass = new Pass(rule, dependencies, patience, signal);
     if (rule.metadata.deletionTimestamp !== undefined) return await pass.finish();
     await hold(dependencies.client, CACHE_RULES, rule, signal);
     return await pass.serve();

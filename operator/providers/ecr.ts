@@ -1,8 +1,8 @@
 import { type EcrApi, openEcr } from "../../adapters/products/ecr.ts";
 import { ProductError } from "../../adapters/products/errors.ts";
 import { CallGate } from "../../adapters/products/gate.ts";
-import { parseDuration } from "../../core/admission/config.ts";
 import { shownHost } from "../../core/cacheregistry/upstream.ts";
+import { durationMs } from "../../core/duration.ts";
 import { compareEcrRule, desiredEcrRule, type EcrRule, ecrPrefix } from "../../core/product/ecr.ts";
 import { ecrHealth } from "../../core/product/ecr-health.ts";
 import { judgeEcr } from "../../core/product/ecr-judge.ts";
@@ -29,7 +29,7 @@ import type {
 import { Sessions } from "./sessions.ts";
 
 const DONE: Progress = { done: true };
-const DRIFT_SECONDS = 600; // the default of spec.driftInterval
+const DRIFT_MS = 600_000; // the default of spec.driftInterval
 const UNHEALTHY_MS = 60_000; // a mended secret is seen soon
 
 /** The last that ECR said of a rule's credentials. Losing it costs one more call. */
@@ -142,8 +142,8 @@ export class EcrProduct implements RegistryProduct {
     const last = this.#verdicts.get(verdictKey(request));
     if (last?.about === about && nowMs < last.untilMs) return last.health;
     const health = await this.#validate(request, prefix, signal);
-    const driftMs = (parseDuration(request.registry.spec.driftInterval ?? "") ?? DRIFT_SECONDS) * 900;
-    const untilMs = nowMs + (health.status === "True" ? driftMs : Math.min(driftMs, UNHEALTHY_MS));
+    const believedMs = 0.9 * (durationMs(request.registry.spec.driftInterval ?? "") ?? DRIFT_MS);
+    const untilMs = nowMs + (health.status === "True" ? believedMs : Math.min(believedMs, UNHEALTHY_MS));
     this.#verdicts.set(verdictKey(request), { about, untilMs, health });
     return health;
   }

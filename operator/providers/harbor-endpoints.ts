@@ -1,3 +1,4 @@
+import { startDeadline } from "../../adapters/deadline.ts";
 import { ProductError } from "../../adapters/products/errors.ts";
 import type { EndpointWrite, HarborApi } from "../../adapters/products/harbor.ts";
 import { shownHost } from "../../core/cacheregistry/upstream.ts";
@@ -16,6 +17,7 @@ import {
 } from "../../core/product/harbor-endpoint.ts";
 import { type CacheRegistryObject, REASON, type Reason, type Upstream } from "../../crds/index.ts";
 import { resolveUpstream } from "../incluster/upstreams.ts";
+import { inParallel } from "../refresh/parallel.ts";
 import type { ProductContext } from "./provider.ts";
 
 /** How the endpoint for one upstream is after a look at it. */
@@ -41,58 +43,111 @@ interface Wanted {
 
 type Verdict = Omit<EndpointState, "host" | "anonymous">;
 
+/** The calls by which an endpoint is looked at, made and changed. */
+export type EndpointApi = Pick<HarborApi, "createEndpoint" | "endpoint" | "reaches" | "updateEndpoint">;
+
+/** One look at the endpoints of a registry: `made` has those that Harbor showed. */
+export interface EndpointLook {
+  readonly api: EndpointApi;
+  readonly registry: CacheRegistryObject;
+  readonly made: readonly FoundEndpoint[];
+  readonly signal: AbortSignal;
+}
+
+/** How long Harbor may wait for upstreams on Entrepot's behalf. */
+export interface Patience {
+  /** Milliseconds for one upstream, all calls together. */
+  readonly upstreamMs: number;
+  /** After so many milliseconds a look at all upstreams begins with no further one. */
+  readonly lookMs: number;
+  /** For so many milliseconds the rules of an upstream that kept Harbor waiting do not have it asked again. */
+  readonly silentMs: number;
+}
+
+/** Listing, looking and the last upstream begun stay together below the two minutes that one reconcile has. */
+const PATIENCE: Patience = { upstreamMs: 15_000, lookMs: 40_000, silentMs: 60_000 };
+const WIDTH = 4; // of the connections in harbor-http.ts; the others are for rules
+
 /** Keeps the registry endpoints of Harbor as the upstreams of CacheRegistries declare them. Of an endpoint that bears another's mark, or none, it says so. */
 export class HarborEndpoints {
-  readonly #context: Pick<ProductContext, "namespace" | "secrets">;
+  readonly #context: Pick<ProductContext, "namespace" | "secrets" | "clock">;
+  readonly #patience: Patience;
+  /** Endpoint's name → until when its upstream passes for silent, by the monotonic clock. */
+  readonly #silentUntil = new Map<string, number>();
 
-  constructor(context: Pick<ProductContext, "namespace" | "secrets">) {
+  constructor(context: Pick<ProductContext, "namespace" | "secrets" | "clock">, patience: Partial<Patience> = {}) {
     this.#context = context;
+    this.#patience = { ...PATIENCE, ...patience };
   }
 
-  /** Makes or corrects the endpoint for `host`. `made` has the endpoint of its name, if there is one. Throws when Harbor itself is in trouble. */
-  async ensure(
-    api: HarborApi,
-    registry: CacheRegistryObject,
+  /**
+   * Makes or corrects the endpoints for `hosts`, several at once. Bounded in time: a state for each host comes back, however many
+   * upstreams keep Harbor waiting. Throws when Harbor itself is in trouble.
+   */
+  async ensureAll(look: EndpointLook, hosts: readonly string[]): Promise<readonly EndpointState[]> {
+    const { clock } = this.#context;
+    const untilMs = clock.monotonicMs() + this.#patience.lookMs;
+    const states = new Map<string, EndpointState>();
+    await inParallel(silentLast(look.registry, hosts), WIDTH, async (host) => {
+      const instead = clock.monotonicMs() < untilMs ? undefined : unasked(host);
+      states.set(host, await this.#ensure(look, host, instead));
+    });
+    return hosts.flatMap((host) => states.get(host) ?? []);
+  }
+
+  /** As `ensureAll`, for one host on behalf of a rule: an upstream that has just kept Harbor waiting is not asked for every rule. */
+  async ensure(look: EndpointLook, host: string): Promise<EndpointState> {
+    const silentUntil = this.#silentUntil.get(endpointName(look.registry.metadata.name, host));
+    const isSilent = silentUntil !== undefined && this.#context.clock.monotonicMs() < silentUntil;
+    return await this.#ensure(look, host, isSilent ? silent(host) : undefined);
+  }
+
+  /** `instead` is what is said of an upstream that Harbor would have to ask, but shall not. */
+  async #ensure(
+    { api, registry, made, signal }: EndpointLook,
     host: string,
-    made: readonly FoundEndpoint[],
-    signal: AbortSignal,
+    instead: Verdict | undefined,
   ): Promise<EndpointState> {
     const entry = registry.spec.upstreams?.find((candidate) => normaliseHost(candidate.host) === host);
     const state = { host, anonymous: entry?.credentials === undefined };
     const wanted = this.#wanted(registry, host, entry);
     if ("reason" in wanted) return { ...state, ...wanted };
-    const found = made.find(({ name }) => name === wanted.desired.name);
+    const { name } = wanted.desired;
+    const found = made.find((one) => one.name === name);
+    const shown = found === undefined ? undefined : asShown(wanted.desired, found);
+    if (shown !== undefined) return { ...state, ...shown };
+    const known = { ...state, ...(found !== undefined && { id: found.id }) };
+    if (instead !== undefined) return { ...known, ...instead };
+    using budget = startDeadline(this.#patience.upstreamMs, signal);
     try {
-      return { ...state, ...(await this.#bring(api, host, wanted, found, signal)) };
+      const verdict = await this.#ask(api, host, wanted, found, budget.signal);
+      this.#silentUntil.delete(name);
+      return { ...state, ...verdict };
     } catch (thrown) {
-      if (!(thrown instanceof ProductError)) throw thrown;
-      const known = { ...state, ...(found !== undefined && { id: found.id }) };
-      if (thrown.code === "PRODUCT_TIMEOUT") return { ...known, ...silent(host) };
-      if (thrown.code !== "PRODUCT_REFUSED") throw thrown;
+      const code = thrown instanceof ProductError ? thrown.code : undefined;
+      if (budget.expired || code === "PRODUCT_TIMEOUT") {
+        this.#silentUntil.set(name, this.#context.clock.monotonicMs() + this.#patience.silentMs);
+        return { ...known, ...silent(host) };
+      }
+      if (!(thrown instanceof ProductError) || code !== "PRODUCT_REFUSED") throw thrown;
       return { ...known, health: "Unknown", reason: thrown.reason, message: thrown.message, fault: "registry" };
     }
   }
 
-  async #bring(
-    api: HarborApi,
+  async #ask(
+    api: EndpointApi,
     host: string,
     wanted: Wanted,
     found: FoundEndpoint | undefined,
     signal: AbortSignal,
   ): Promise<Verdict> {
-    const { desired } = wanted;
-    if (found === undefined) return await this.#written(api, host, wanted, undefined, signal);
-    const obstacle = obstacleIn(desired, found);
-    if (obstacle !== undefined) return obstacle;
-    if (endpointDifferences(desired, found).length > 0) return await this.#written(api, host, wanted, found, signal);
-    const { id } = found;
-    if (found.status === "healthy") return { id, ...HEALTHY };
-    if (found.status === "") return { id, health: "Unknown", reason: REASON.Unknown, message: "" };
-    return { id, ...(await diagnosis(api, host, wanted, "unhealthy", signal)) };
+    if (found === undefined || endpointDifferences(wanted.desired, found).length > 0)
+      return await this.#written(api, host, wanted, found, signal);
+    return { id: found.id, ...(await diagnosis(api, host, wanted, "unhealthy", signal)) };
   }
 
   async #written(
-    api: HarborApi,
+    api: EndpointApi,
     host: string,
     wanted: Wanted,
     found: FoundEndpoint | undefined,
@@ -150,8 +205,22 @@ export class HarborEndpoints {
 
 /** Harbor waits for an upstream that takes the connection and says nothing, for up to half an hour. */
 function silent(host: string): Verdict {
-  const message = `Harbor was still waiting for ${shownHost(host)} when its time was up; check that the upstream answers Harbor`;
+  const message = `Harbor was still waiting for ${shownHost(host)} when its time was up; check that the upstream answers, and Harbor's way to it (network policy, proxy)`;
   return { health: "Unhealthy", reason: REASON.UpstreamUnreachable, message, fault: "upstream" };
+}
+
+/** Nothing was found out: other upstreams took all the time that there was. */
+function unasked(host: string): Verdict {
+  const message = `Harbor was not asked about ${shownHost(host)}, because other upstreams kept it waiting; it comes first at the next look: see to those that are UpstreamUnreachable`;
+  return { health: "Unknown", reason: REASON.Unknown, message };
+}
+
+/** Those that gave no answer at the last look come last: however many they are, they keep no other from being looked at. */
+function silentLast(registry: CacheRegistryObject, hosts: readonly string[]): readonly string[] {
+  const away = (registry.status?.upstreams ?? []).filter(({ reason }) => reason === REASON.UpstreamUnreachable);
+  const last = new Set(away.map(({ host }) => host));
+  const place = (host: string): number => (last.has(shownHost(host)) ? 1 : 0);
+  return [...hosts].sort((a, b) => place(a) - place(b));
 }
 
 const HEALTHY = { health: "Healthy", reason: REASON.Reachable, message: "" } as const;
@@ -172,12 +241,22 @@ function obstacleIn(desired: DesiredEndpoint, found: FoundEndpoint): Verdict | u
   );
 }
 
+/** What there is to say of an endpoint by what Harbor shows of it; undefined when it must be written, or its upstream asked. */
+function asShown(desired: DesiredEndpoint, found: FoundEndpoint): Verdict | undefined {
+  const obstacle = obstacleIn(desired, found);
+  if (obstacle !== undefined) return obstacle;
+  if (endpointDifferences(desired, found).length > 0) return undefined;
+  const { id, status } = found;
+  if (status === "healthy") return { id, ...HEALTHY };
+  return status === "" ? { id, health: "Unknown", reason: REASON.Unknown, message: "" } : undefined;
+}
+
 /**
  * Harbor says "unhealthy" to an upstream that is away and to credentials that it refuses; what tells is whether it answers without
  * credentials. Docker Hub's adapter signs in before anything else and makes a 500 of a refusal (src/pkg/reg/adapter/dockerhub/client.go).
  */
 async function diagnosis(
-  api: HarborApi,
+  api: EndpointApi,
   host: string,
   { write, secret }: Wanted,
   outcome: "unhealthy" | "failed",

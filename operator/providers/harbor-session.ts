@@ -18,7 +18,7 @@ interface ConfigMapObject extends KubeObject {
 }
 
 const BUNDLE_KEPT_MS = 60_000;
-/** Harbor answers some writes only when it has asked the upstream, which may take its time. */
+/** Harbor deletes a repository with all its artifacts in one call, which may take its time. For calls that wait for an upstream see harbor-endpoints.ts. */
 const GATE: HarborGateOptions = { perSecond: 20, burst: 40, deadlineMs: 60_000 };
 
 /** The Harbor block of a registry that has one. */

@@ -12,7 +12,7 @@ import { ENDPOINT_PREFIX, endpointName, ownerOf } from "../../core/product/harbo
 import type { RemoteRule } from "../../core/product/step.ts";
 import { shortlist } from "../../core/shortlist.ts";
 import { type CacheRegistryObject, REASON, type Reason } from "../../crds/index.ts";
-import { HarborEndpoints } from "./harbor-endpoints.ts";
+import { HarborEndpoints, type Patience } from "./harbor-endpoints.ts";
 import { registryOutcome } from "./harbor-outcome.ts";
 import { correctProject, finishProject, purgeProject, storageOf } from "./harbor-project.ts";
 import { type HarborGateOptions, HarborSessions, harborOf } from "./harbor-session.ts";
@@ -41,9 +41,9 @@ export class HarborProduct implements RegistryProduct {
   /** Registry and host → id of their endpoint, as last seen; saves a call for each rule, and is believed only where it fits. */
   readonly #endpointIds = new Map<string, number>();
 
-  constructor(context: ProductContext, gate: HarborGateOptions = {}) {
+  constructor(context: ProductContext, gate: HarborGateOptions = {}, patience: Partial<Patience> = {}) {
     this.#sessions = new HarborSessions(context, gate);
-    this.#endpoints = new HarborEndpoints(context);
+    this.#endpoints = new HarborEndpoints(context, patience);
   }
 
   pullHost(registry: CacheRegistryObject): string {
@@ -69,13 +69,10 @@ export class HarborProduct implements RegistryProduct {
   ): Promise<RegistryOutcome> {
     const api = await this.#sessions.of(registry, signal);
     const made = await api.endpoints(ENDPOINT_PREFIX, signal);
-    const states = [];
-    for (const { host } of upstreams) {
-      const state = await this.#endpoints.ensure(api, registry, host, made, signal);
-      if (state.id !== undefined) this.#endpointIds.set(endpointKey(registry, host), state.id);
-      states.push(state);
-    }
-    const wanted = new Set(upstreams.map(({ host }) => endpointName(registry.metadata.name, host)));
+    const hosts = upstreams.map(({ host }) => host);
+    const states = await this.#endpoints.ensureAll({ api, registry, made, signal }, hosts);
+    for (const { host, id } of states) if (id !== undefined) this.#endpointIds.set(endpointKey(registry, host), id);
+    const wanted = new Set(hosts.map((host) => endpointName(registry.metadata.name, host)));
     const unwanted = made.filter((one) => ownerOf(one) === registry.metadata.uid && !wanted.has(one.name));
     // A project that was left behind goes on using its endpoint: Harbor does not delete that one.
     for (const endpoint of unwanted) await api.deleteEndpoint(endpoint, signal);
@@ -180,7 +177,7 @@ export class HarborProduct implements RegistryProduct {
   async #makeEndpoint(api: HarborApi, { registry, host }: RuleRequest, signal: AbortSignal): Promise<number> {
     const found = await api.endpoint(endpointName(registry.metadata.name, host), signal);
     const made = found === undefined ? [] : [found];
-    const { id, reason, message, fault } = await this.#endpoints.ensure(api, registry, host, made, signal);
+    const { id, reason, message, fault } = await this.#endpoints.ensure({ api, registry, made, signal }, host);
     if (id !== undefined) return id;
     const code = fault === "registry" ? "PRODUCT_REFUSED" : "PRODUCT_UNAVAILABLE";
     throw new ProductError(code, `Harbor has no registry endpoint for ${shownHost(host)} yet: ${message}`, { reason });

@@ -1,5 +1,7 @@
+import { ProductError } from "../../adapters/products/errors.ts";
 import { decideStep, isOurs, type RemotePolicy, type RemoteRule, type Step } from "../../core/product/step.ts";
 import { type CacheRegistryObject, CONDITION, REASON, type Reason } from "../../crds/index.ts";
+import { Attempts, isDefiniteNo, NothingMade } from "./attempts.ts";
 import type {
   CacheProvider,
   CredentialsHealth,
@@ -38,6 +40,7 @@ function policyOf({ rule, registry }: RuleRequest): RemotePolicy {
 export class ProductProvider implements CacheProvider {
   readonly isRemote = true;
   readonly #product: RegistryProduct;
+  readonly #attempts = new Attempts();
 
   constructor(product: RegistryProduct) {
     this.#product = product;
@@ -71,10 +74,16 @@ export class ProductProvider implements CacheProvider {
     return await this.#product.withdraw(registry, signal);
   }
 
-  async serve(request: RuleRequest, signal: AbortSignal): Promise<RuleOutcome> {
+  async serve(asked: RuleRequest, signal: AbortSignal): Promise<RuleOutcome> {
+    const request = this.#read(asked);
     const found = await this.#product.observe(request, signal);
+    if (found !== undefined) this.#attempts.found(asked.rule);
     const step = decideStep(found, knownOf(request), policyOf(request));
     return await this.#act(step, request, found, signal);
+  }
+
+  #read(request: RuleRequest): RuleRequest {
+    return this.#attempts.read(request, this.#product.remoteId(request));
   }
 
   async #act(
@@ -97,8 +106,7 @@ export class ProductProvider implements CacheProvider {
     switch (step.do) {
       case "create": {
         // Written down before it is done: should the answer be lost, the rule found next is known to be ours.
-        const isNoted = rule.status?.remoteId === id && rule.status.remoteCreationTime === undefined;
-        const made = isNoted ? await this.#make(request, signal) : undefined;
+        const made = this.#attempts.mayAsk(request, id) ? await this.#make(request, id, signal) : undefined;
         if (made !== undefined) return await this.#act(made.step, request, made.found, signal);
         const remote = { remoteId: id, adopted: false, drift: step.drift };
         return waiting(pending(REASON.Creating, `"${id}" is being made in the registry`), remote);
@@ -125,11 +133,28 @@ export class ProductProvider implements CacheProvider {
   }
 
   /** Makes the rule and looks at it at once: the sooner its creation time is known, the surer it is ours. */
-  async #make(request: RuleRequest, signal: AbortSignal) {
-    await this.#product.create(request, signal);
+  async #make(unasked: RuleRequest, id: string, signal: AbortSignal) {
+    const request = this.#attempts.ask(unasked, id);
+    try {
+      await this.#product.create(request, signal);
+    } catch (thrown) {
+      if (!isDefiniteNo(thrown) || !(await this.#isNothing(request, signal))) throw thrown;
+      this.#attempts.refused(request.rule);
+      throw new NothingMade(thrown);
+    }
     const found = await this.#product.observe(request, signal);
     const step = decideStep(found, knownOf(request), policyOf(request));
     return step.do === "nothing" || step.do === "wait" ? { found, step } : undefined;
+  }
+
+  /** False too where nobody can look: what may have been made stays announced. */
+  async #isNothing(request: RuleRequest, signal: AbortSignal): Promise<boolean> {
+    try {
+      return (await this.#product.observe(request, signal)) === undefined;
+    } catch (thrown) {
+      if (thrown instanceof ProductError) return false;
+      throw thrown;
+    }
   }
 
   async #settled(
@@ -167,7 +192,14 @@ export class ProductProvider implements CacheProvider {
     };
   }
 
-  async remove(request: RuleRequest, images: boolean, signal: AbortSignal): Promise<Removal> {
+  async remove(asked: RuleRequest, images: boolean, signal: AbortSignal): Promise<Removal> {
+    const request = this.#read(asked);
+    const removal = await this.#remove(request, images, signal);
+    if (removal.done) this.#attempts.forget(request.rule);
+    return removal;
+  }
+
+  async #remove(request: RuleRequest, images: boolean, signal: AbortSignal): Promise<Removal> {
     const found = await this.#product.observe(request, signal);
     if (found === undefined) return DONE;
     if (!isOurs(found, knownOf(request)))

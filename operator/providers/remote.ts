@@ -1,4 +1,4 @@
-import { parseDuration } from "../../core/admission/config.ts";
+import { durationMs } from "../../core/duration.ts";
 import type { CacheRegistryObject, CacheRuleObject } from "../../crds/index.ts";
 import { REASON } from "../../crds/index.ts";
 import type { Events } from "../events.ts";
@@ -9,23 +9,13 @@ export interface RemoteIntervals {
   readonly driftMs: number;
   /** While something at a product is on its way or fails. */
   readonly unhealthyMs: number;
-  /** How long a deletion waits for a product that can't be asked. */
+  /** How long a deletion waits for a product that can't be asked, or gets nowhere. */
   readonly patienceMs: number;
 }
 
 /** How often the registry's product is compared with what is declared. */
 export function driftMs(registry: CacheRegistryObject, intervals: RemoteIntervals): number {
-  const wanted = parseDuration(registry.spec.driftInterval ?? "");
-  return wanted === undefined ? intervals.driftMs : wanted * 1000;
-}
-
-/** Whether a deletion has waited long enough for a product: an object that never goes holds up a whole prune. */
-export function hasGivenUp(
-  { metadata }: CacheRegistryObject | CacheRuleObject,
-  now: Date,
-  { patienceMs }: RemoteIntervals,
-): boolean {
-  return now.getTime() - Date.parse(metadata.deletionTimestamp ?? "") > patienceMs;
+  return durationMs(registry.spec.driftInterval ?? "") ?? intervals.driftMs;
 }
 
 /** Says that an object was let go although something of it stays in the registry's product. */

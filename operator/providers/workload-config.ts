@@ -10,6 +10,7 @@ import {
   RENDERED_ANNOTATION,
   RENDERED_AT_ANNOTATION,
   RULES_ANNOTATION,
+  renderedBy,
   renderedMark,
   rolloutHash,
   type Section,
@@ -44,8 +45,19 @@ export interface LiveRegistry {
   readonly secret: SecretObject | undefined;
 }
 
+const CORRECTED = "configuration was changed by others, corrected";
+const TAKEN_AWAY = "configuration was changed by others, taken away with its registry";
+
+/** Why a registry's objects can't be worked with. */
+export interface Unusable extends Pending {
+  /** That nothing is there which was rendered for it and is served: its deletion need not wait. */
+  readonly isUnserved: boolean;
+}
+
 /** What a registry is to be: our part of its configuration, the content of its Secret, and the note of its rules. */
 export interface WantedRegistry {
+  /** It is deleted: what carries its mark goes, also where others changed it and drift is only reported. */
+  readonly isWithdrawn?: true;
   readonly section: Section;
   readonly credentials: WantedCredentials;
   readonly rules: string;
@@ -56,10 +68,13 @@ export function pending(reason: Reason, message: string): Pending {
   return { done: false, reason, message };
 }
 
+function unusable(reason: Reason, message: string, isUnserved: boolean): Unusable {
+  return { done: false, reason, message, isUnserved };
+}
+
 /** Our part of the configuration as far as it carries our mark. */
 function ownSection({ configMap, section }: LiveRegistry, registry: CacheRegistryObject): Section {
-  const mark = configMap.metadata.annotations?.[RENDERED_ANNOTATION];
-  return mark?.startsWith(`${registry.metadata.name}:`) === true ? section : undefined;
+  return renderedBy(configMap.metadata.annotations) === registry.metadata.name ? section : undefined;
 }
 
 function wantedHash(live: LiveRegistry, registry: CacheRegistryObject): string {
@@ -71,6 +86,12 @@ function wantedHash(live: LiveRegistry, registry: CacheRegistryObject): string {
 /** Whether Entrepot ever wrote to the ConfigMap of a registry. */
 export function wasRendered({ configMap }: LiveRegistry): boolean {
   return configMap.metadata.annotations?.[RENDERED_AT_ANNOTATION] !== undefined;
+}
+
+/** Whether the ConfigMap of a registry carries another's mark: then nothing in it was rendered for this one, which may be under another key. */
+export function isOfAnother({ configMap }: LiveRegistry, registry: CacheRegistryObject): boolean {
+  const owner = renderedBy(configMap.metadata.annotations);
+  return owner !== undefined && owner !== registry.metadata.name;
 }
 
 /** Whether the Pod template of a registry's workload is of its present configuration. */
@@ -103,7 +124,7 @@ export class WorkloadConfig {
   }
 
   /** The objects of a registry, or which of them is missing or can't be read. */
-  async read(block: OwnRegistry, signal: AbortSignal): Promise<LiveRegistry | Pending> {
+  async read(registry: CacheRegistryObject, block: OwnRegistry, signal: AbortSignal): Promise<LiveRegistry | Unusable> {
     const { configMapRef, workloadRef, credentialsSecretName } = block;
     const { namespace } = this.#context;
     const [configMap, workload, secret] = await Promise.all([
@@ -115,26 +136,45 @@ export class WorkloadConfig {
     ]);
     const where = `ConfigMap "${configMapRef.name}"`;
     if (configMap === undefined) {
-      return pending(
+      return unusable(
         REASON.RegistryNotReady,
         `${where} does not exist in namespace ${namespace}; create it with the registry's configuration`,
+        true,
       );
     }
     if (workload === undefined) {
-      return pending(
+      return unusable(
         REASON.RegistryNotReady,
         `${workloadRef.kind} "${workloadRef.name}" does not exist in namespace ${namespace}; create it, or correct workloadRef`,
+        true,
       );
     }
     const text = configMap.data?.[configMapRef.key];
-    if (text === undefined)
-      return pending(REASON.InvalidSpec, `${where} has no key ${configMapRef.key}; add it, or correct configMapRef`);
+    if (text === undefined) {
+      const message = `${where} has no key ${configMapRef.key}; add it, or correct configMapRef`;
+      return unusable(REASON.InvalidSpec, message, !this.#isElsewhere(configMap, registry));
+    }
     try {
       const kind = workloadRef.kind; // objects that are asked for by name come without it from some clients
       return { configMap, text, section: this.#format.read(text), workload: { ...workload, kind }, secret };
     } catch (thrown) {
-      return pending(REASON.InvalidSpec, `${configMapRef.key} of ${where} can't be used: ${messageOf(thrown)}`);
+      const message = `${configMapRef.key} of ${where} can't be used: ${messageOf(thrown)}`;
+      const isOurs = renderedBy(configMap.metadata.annotations) === registry.metadata.name;
+      return unusable(REASON.InvalidSpec, message, !isOurs);
     }
+  }
+
+  /** Whether what a registry's mark says is under another key than it names: its owner renamed one of the two. */
+  #isElsewhere({ metadata, data }: ConfigMapObject, registry: CacheRegistryObject): boolean {
+    const mark = metadata.annotations?.[RENDERED_ANNOTATION];
+    const marks = Object.values(data ?? {}).map((text) => {
+      try {
+        return renderedMark(registry.metadata.name, this.#format.read(text));
+      } catch {
+        return undefined; // some other file
+      }
+    });
+    return mark !== undefined && marks.includes(mark);
   }
 
   /** The text that `apply` would write for a section, for checks before it; a Pending where it can't be made. */
@@ -182,7 +222,7 @@ export class WorkloadConfig {
       next = { ...next, secret };
     }
     if (step.do === "write" && step.drifted)
-      log.warn("configuration was changed by others, corrected", { registry: name });
+      log.warn(wanted.isWithdrawn === true ? TAKEN_AWAY : CORRECTED, { registry: name });
     if (step.do !== "nothing")
       next = await this.#writeConfig(registry, block, next, wanted, text, step.do === "write", signal);
     return await this.#roll(registry, next, signal);
@@ -191,17 +231,13 @@ export class WorkloadConfig {
   #configStep(
     registry: CacheRegistryObject,
     { configMap, section }: LiveRegistry,
-    { section: wanted, rules }: WantedRegistry,
+    { section: wanted, rules, isWithdrawn }: WantedRegistry,
   ): ConfigStep {
     const { name } = registry.metadata;
     const found = { section, annotations: configMap.metadata.annotations ?? {} };
     const part = `${this.#part} in ConfigMap "${configMap.metadata.name}"`;
-    return decideConfig(
-      found,
-      { registry: name, section: wanted, rules },
-      registry.spec.driftPolicy ?? "Correct",
-      part,
-    );
+    const drift = isWithdrawn === true ? "Correct" : (registry.spec.driftPolicy ?? "Correct");
+    return decideConfig(found, { registry: name, section: wanted, rules }, drift, part);
   }
 
   /** Deletes the registry's Secret, if it is ours. */

@@ -17,10 +17,12 @@ import type {
 import { availabilityOf, rolloutOf } from "./workload.ts";
 import {
   isAnnotated,
+  isOfAnother,
   type LiveRegistry,
   type OwnRegistry,
   pending,
   type RenderedContext,
+  type Unusable,
   type WantedRegistry,
   WorkloadConfig,
   wasRendered,
@@ -32,7 +34,7 @@ const LOOK_MS = 1_000;
 
 interface Look {
   readonly until: number;
-  readonly live: Promise<LiveRegistry | Pending>;
+  readonly live: Promise<LiveRegistry | Unusable>;
 }
 
 /** What zot and distribution have in common: a configuration in a ConfigMap of its owner's, and a workload that is rolled when it changes. */
@@ -94,7 +96,7 @@ export abstract class WorkloadRegistry implements RenderedRegistry {
   ): Promise<Progress> {
     const block = this.block(registry);
     if (block === undefined) return pending(REASON.InvalidSpec, `the CacheRegistry has no ${this.name} block`);
-    const live = await this.config.read(block, signal);
+    const live = await this.config.read(registry, block, signal);
     if ("done" in live) return live;
     const used = new Set(plan.upstreams.filter((one) => one.used).map(({ host }) => host));
     const needed = examined.filter((one) => used.has(hostOf(one)));
@@ -116,11 +118,12 @@ export abstract class WorkloadRegistry implements RenderedRegistry {
   async withdraw(registry: CacheRegistryObject, signal: AbortSignal): Promise<Progress> {
     const block = this.block(registry);
     if (block === undefined) return DONE;
-    const live = await this.config.read(block, signal);
-    if ("done" in live) return live.reason === REASON.RegistryNotReady ? DONE : live; // nothing of ours without ConfigMap or workload
+    const live = await this.config.read(registry, block, signal);
+    if ("done" in live) return live.isUnserved ? DONE : live;
+    if (isOfAnother(live, registry)) return DONE; // its configuration, Pods and Secret are not ours to write to
     this.#looks.delete(registry.metadata.uid);
     const credentials = { texts: this.emptyCredentials, required: false };
-    const nothing = { section: undefined, credentials, rules: "" };
+    const nothing = { isWithdrawn: true, section: undefined, credentials, rules: "" } as const;
     const applied = await this.config.apply(registry, block, live, nothing, undefined, signal);
     if ("done" in applied) return applied;
     const rolled = wasRendered(applied) ? rolloutOf(applied.workload) : DONE;
@@ -128,14 +131,15 @@ export abstract class WorkloadRegistry implements RenderedRegistry {
     return rolled;
   }
 
-  async #look(registry: CacheRegistryObject, signal: AbortSignal): Promise<LiveRegistry | Pending> {
+  async #look(registry: CacheRegistryObject, signal: AbortSignal): Promise<LiveRegistry | Unusable> {
     const { uid } = registry.metadata;
     const now = this.#context.clock.monotonicMs();
     const known = this.#looks.get(uid);
     if (known !== undefined && known.until > now) return await known.live;
     const block = this.block(registry);
-    if (block === undefined) return pending(REASON.InvalidSpec, `the CacheRegistry has no ${this.name} block`);
-    const live = this.config.read(block, signal);
+    if (block === undefined)
+      return { ...pending(REASON.InvalidSpec, `the CacheRegistry has no ${this.name} block`), isUnserved: true };
+    const live = this.config.read(registry, block, signal);
     this.#looks.set(uid, { until: now + LOOK_MS, live });
     live.catch(() => this.#looks.delete(uid));
     return await live;
@@ -173,11 +177,13 @@ export abstract class WorkloadRegistry implements RenderedRegistry {
 
   async removed({ rule, registry }: Pick<RuleRequest, "rule" | "registry">, signal: AbortSignal): Promise<Progress> {
     const live = await this.#look(registry, signal);
-    if ("done" in live) return live.reason === REASON.RegistryNotReady ? DONE : { ...live, reason: REASON.Deleting };
+    if ("done" in live) return live.isUnserved ? DONE : pending(REASON.Deleting, live.message);
     if (!wasRendered(live)) return DONE;
     if (notedRule(live.configMap.metadata.annotations?.[RULES_ANNOTATION], rule).kind !== "absent") {
-      return pending(REASON.Deleting, `ConfigMap "${live.configMap.metadata.name}" still has the rule`);
+      const message = `ConfigMap "${live.configMap.metadata.name}" still has the rule; see the conditions of CacheRegistry "${registry.metadata.name}"`;
+      return pending(REASON.Deleting, message);
     }
+    if (isOfAnother(live, registry)) return DONE; // it never had the rule, and the Pods are rolled for that one
     const rolled = this.#rolledOut(registry, live);
     return rolled.done ? rolled : { ...rolled, reason: REASON.Deleting };
   }

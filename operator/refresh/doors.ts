@@ -6,7 +6,7 @@ import type { Source } from "../../adapters/registry/requests.ts";
 import { DomainError } from "../../core/errors.ts";
 import { isPlainHttpHost } from "../../core/image/reference.ts";
 import type { Credentials } from "../../core/policy/types.ts";
-import { durationMs } from "../../core/refresh/duration.ts";
+import { durationMs } from "../../core/duration.ts";
 import type { CacheRegistryObject } from "../../crds/index.ts";
 import type { Objects, SecretObject } from "../resources.ts";
 

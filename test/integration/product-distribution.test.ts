@@ -236,6 +236,18 @@ describe("a distribution of one's own", () => {
     });
   }
 
+  it("is not waited for at its deletion where another registry has the ConfigMap", async () => {
+    const { kube, prepare, product } = start(BASE);
+    await prepare(OWNER, [RULE]);
+    kube.rollOut("mirror");
+    kube.writes.length = 0;
+    const rival = { ...OWNER, metadata: { ...OWNER.metadata, name: "rival", uid: "rival-uid" } };
+    const refused = ruleOf("refused", "ghcr.io/*", "*");
+    expect(await product.removed({ rule: refused, registry: rival }, SIGNAL)).to.deep.equal({ done: true });
+    expect(await product.withdraw(rival, SIGNAL)).to.deep.equal({ done: true });
+    expect(kube.writes).to.deep.equal([]);
+  });
+
   it("is asked to take its credentials from the Secret", async () => {
     const { kube, prepare } = start(BASE);
     kube.put({ apiVersion: "apps/v1", kind: "Deployment", metadata: { name: "mirror" }, spec: { template: {} } });

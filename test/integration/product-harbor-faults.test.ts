@@ -1,10 +1,12 @@
 import { expect } from "chai";
+import { endpointName } from "../../core/product/harbor-endpoint.ts";
 import { FakeHarbor } from "../support/harbor/fake.ts";
 import { basicAuth, HarborStage, productFailure, SIGN_IN } from "../support/harbor/stage.ts";
 import { selfSigned } from "../support/self-signed.ts";
 import { specFile } from "../support/specs.ts";
 
 const CONTRACT = specFile("harbor-v2.15.2-swagger.yaml");
+const HUB = endpointName("main", "index.docker.io");
 
 describe("What goes wrong with Harbor (contract fake, never run against Harbor)", function () {
   this.timeout(120_000);
@@ -159,12 +161,37 @@ describe("What goes wrong with Harbor (contract fake, never run against Harbor)"
     expect((await failure(hurried.prepare("ghcr.io"))).code).to.equal("PRODUCT_TIMEOUT");
   });
 
-  it("an upstream that keeps Harbor waiting keeps no other upstream from being looked at", async () => {
-    const hurried = new HarborStage(harbor, { deadlineMs: 5_000 });
-    harbor.inject("POST", /\/registries$/, { kind: "stall" });
-    const { ready, upstreams } = await hurried.prepare("ghcr.io", "quay.io");
+  it("upstreams that keep Harbor waiting keep no other from being looked at, and no endpoint that is not wanted", async () => {
+    const hurried = new HarborStage(harbor, {}, { upstreamMs: 5_000 });
+    hurried.put(basicAuth("hub-reader", "reader", "hub-token"));
+    hurried.upstreams = [{ host: "docker.io", credentials: { secretRef: { name: "hub-reader" } } }];
+    harbor.state.upstream("https://hub.docker.com").passwords.set("reader", "hub-token");
+    await hurried.prepare("docker.io", "registry.k8s.io");
+    const hub = harbor.state.registryNamed(HUB) ?? expect.fail("no endpoint");
+    hub.status = "unhealthy";
+    harbor.inject("POST", /\/registries\/ping$/, { kind: "stall" }, 0, /hub\.docker\.com/);
+    harbor.inject("POST", /\/registries$/, { kind: "stall" }, 0, /ghcr\.io/);
+    const asked = hurried.prepareWithin(AbortSignal.timeout(15_000), "docker.io", "ghcr.io", "quay.io");
+    const { ready, upstreams, credentials } = await asked;
     expect(ready).to.deep.equal({ done: true });
-    expect(upstreams.map(({ reason }) => reason)).to.deep.equal(["UpstreamUnreachable", "Reachable"]);
+    expect(upstreams).to.deep.equal([
+      { host: "docker.io", health: "Unhealthy", reason: "UpstreamUnreachable", remoteId: String(hub.id) },
+      { host: "ghcr.io", health: "Unhealthy", reason: "UpstreamUnreachable" },
+      { host: "quay.io", health: "Healthy", reason: "Reachable", remoteId: upstreams[2]?.remoteId },
+    ]);
+    expect(credentials?.status).to.equal("Unknown");
+    const left = [...harbor.state.registries.values()].map(({ url }) => url);
+    expect(left).to.deep.equal(["https://hub.docker.com", "https://quay.io"]);
+  });
+
+  it("an endpoint that Harbor makes when nobody waits for it any more is found, and not made twice", async () => {
+    const hurried = new HarborStage(harbor, {}, { upstreamMs: 300 });
+    harbor.inject("POST", /\/registries$/, { kind: "silent" });
+    const { upstreams } = await hurried.prepare("ghcr.io");
+    expect(upstreams).to.deep.equal([{ host: "ghcr.io", health: "Unhealthy", reason: "UpstreamUnreachable" }]);
+    expect((await stage.prepare("ghcr.io")).upstreams[0]).to.include({ reason: "Reachable" });
+    expect(harbor.writes).to.deep.equal(["POST /api/v2.0/registries"]);
+    expect(harbor.state.registries.size).to.equal(1);
   });
 
   it("no Harbor there, and one that is not trusted", async () => {

@@ -25,15 +25,17 @@ interface Written {
 export class SimulatedCluster {
   readonly clock = new FakeClock();
   readonly events: { readonly reason: string; readonly note: string }[] = [];
-  readonly #stored: Stored = { rules: new Map(), registries: new Map() };
+  readonly #stored: Stored;
   readonly #stop = new AbortController();
   readonly #queues: { readonly rules: WorkQueue; readonly registries: WorkQueue };
   readonly #running: Promise<unknown>;
   statusWrites = 0;
   finalizerWrites = 0;
 
-  constructor(provider: CacheProvider) {
+  /** `before` was stopped: its objects are found as it left them. */
+  constructor(provider: CacheProvider, before?: SimulatedCluster) {
     const { clock } = this;
+    this.#stored = before === undefined ? { rules: new Map(), registries: new Map() } : before.#stored;
     const queue = (name: string) => new WorkQueue({ name, clock, random: () => 0.5 });
     this.#queues = { rules: queue("cacherule"), registries: queue("cacheregistry") };
     const providers: Providers = new Map([[provider.name, provider]]);
@@ -68,6 +70,8 @@ export class SimulatedCluster {
       start("rules", cacheRuleReconciler(common)),
       start("registries", cacheRegistryReconciler(common)),
     ]);
+    for (const name of this.#stored.registries.keys()) this.#queues.registries.add(name);
+    for (const name of this.#stored.rules.keys()) this.ask(name);
   }
 
   #plans(rules: { list: () => readonly CacheRuleObject[] }, providers: Providers): Plans {
@@ -107,6 +111,14 @@ export class SimulatedCluster {
     this.#stored.registries.delete(name);
   }
 
+  deleteRegistry(name: string): void {
+    const registry = this.registry(name);
+    if (registry === undefined) return;
+    const deletionTimestamp = registry.metadata.deletionTimestamp ?? this.clock.now().toISOString();
+    this.#stored.registries.set(name, { ...registry, metadata: { ...registry.metadata, deletionTimestamp } });
+    this.#queues.registries.add(name);
+  }
+
   applyRule(name: string, spec: Partial<CacheRuleObject["spec"]> = {}): void {
     const before = this.rule(name);
     this.#stored.rules.set(name, {
@@ -129,7 +141,7 @@ export class SimulatedCluster {
     if (rule === undefined) return;
     const deletionTimestamp = rule.metadata.deletionTimestamp ?? this.clock.now().toISOString();
     this.#stored.rules.set(name, { ...rule, metadata: { ...rule.metadata, deletionTimestamp } });
-    this.#letGo(name);
+    this.#letGo(this.#stored.rules, name);
     this.ask(name);
   }
 
@@ -178,13 +190,13 @@ export class SimulatedCluster {
     const found = all.get(name);
     if (found === undefined) return;
     all.set(name, { ...found, metadata: { ...found.metadata, finalizers: patch.metadata?.finalizers ?? [] } });
-    if (kind === "CacheRule") this.#letGo(name);
+    this.#letGo(all, name);
     this.#echo(kind, name);
   }
 
-  #letGo(name: string): void {
-    const { deletionTimestamp, finalizers = [] } = this.rule(name)?.metadata ?? {};
-    if (deletionTimestamp !== undefined && finalizers.length === 0) this.#stored.rules.delete(name);
+  #letGo(all: Map<string, { metadata: CacheRuleObject["metadata"] }>, name: string): void {
+    const { deletionTimestamp, finalizers = [] } = all.get(name)?.metadata ?? {};
+    if (deletionTimestamp !== undefined && finalizers.length === 0) all.delete(name);
   }
 
   #echo(kind: string, name: ObjectKey): void {

@@ -14,7 +14,20 @@ export interface KeptRule {
 }
 
 /** What the next call does besides its work. */
-export type Fault = "registry-gone" | "throttled" | "unavailable" | "lost-response" | "unauthenticated" | "refused";
+export type Fault =
+  | "registry-gone"
+  | "throttled"
+  | "unavailable"
+  | "unavailable-for-now"
+  | "lost-response"
+  | "unauthenticated"
+  | "forbidden"
+  | "refused"
+  /** Done, or half of it, before the no. */
+  | "refused-after";
+
+/** Faults that come when the work is done. */
+const AFTERWARDS: readonly Fault[] = ["lost-response", "refused-after"];
 
 /** The credentials that every rule should have. */
 export const DECLARED_CREDENTIALS = "declared";
@@ -31,6 +44,10 @@ export class SimulatedProduct implements RegistryProduct {
   readonly faults: Fault[] = [];
   /** For the next calls of `create`. */
   readonly faultsOfCreate: Fault[] = [];
+  /** For the looks that follow the next calls of `create`. */
+  readonly faultsAfterCreate: Fault[] = [];
+  /** For the next calls of `withdraw`. */
+  readonly faultsOfWithdraw: Fault[] = [];
   /** How many further looks an operation takes. */
   slowness = 0;
   reads = 0;
@@ -38,6 +55,7 @@ export class SimulatedProduct implements RegistryProduct {
   /** Writes that hit a rule of somebody else. */
   trespasses = 0;
   #made = 0;
+  #wasAsked = false;
   readonly #working = new Map<string, number>();
 
   pullHost(registry: CacheRegistryObject): string {
@@ -69,13 +87,22 @@ export class SimulatedProduct implements RegistryProduct {
 
   #fault(faults = this.faults): Fault | undefined {
     const fault = faults.shift();
-    if (fault === undefined || fault === "lost-response") return fault;
-    throw {
+    if (fault === undefined || AFTERWARDS.includes(fault)) return fault;
+    throw this.#failure(fault);
+  }
+
+  #failure(fault: Fault): ProductError {
+    return {
       throttled: () => new ProductError("PRODUCT_THROTTLED", "too many requests", { retryAfterMs: 30_000 }),
       "registry-gone": () => new ProductError("PRODUCT_REGISTRY_NOT_FOUND", "there is no such registry"),
+      "unavailable-for-now": () =>
+        new ProductError("PRODUCT_UNAVAILABLE", "it is not available for now", { retryAfterMs: 30_000 }),
       unavailable: () => new ProductError("PRODUCT_UNAVAILABLE", "it does not answer"),
       unauthenticated: () => new ProductError("PRODUCT_UNAUTHENTICATED", "the token expired"),
+      forbidden: () => new ProductError("PRODUCT_FORBIDDEN", "it may only be read"),
       refused: () => new ProductError("PRODUCT_REFUSED", "it says no"),
+      "refused-after": () => new ProductError("PRODUCT_REFUSED", "it says no to the rest"),
+      "lost-response": () => new ProductError("PRODUCT_UNAVAILABLE", "the connection broke"),
     }[fault]();
   }
 
@@ -86,12 +113,15 @@ export class SimulatedProduct implements RegistryProduct {
   }
 
   async withdraw(): Promise<Progress> {
+    this.#fault(this.faultsOfWithdraw);
     return { done: true };
   }
 
   async observe(request: RuleRequest): Promise<RemoteRule | undefined> {
     this.reads += 1;
-    this.#fault();
+    const faults = this.#wasAsked ? this.faultsAfterCreate : this.faults;
+    this.#wasAsked = false;
+    this.#fault(faults);
     const id = this.remoteId(request);
     const kept = this.rules.get(id);
     if (kept === undefined) return undefined;
@@ -105,13 +135,14 @@ export class SimulatedProduct implements RegistryProduct {
   }
 
   async create(request: RuleRequest): Promise<void> {
+    this.#wasAsked = this.faultsAfterCreate.length > 0;
     const fault = this.#fault(this.faultsOfCreate.length > 0 ? this.faultsOfCreate : this.faults);
     const id = this.remoteId(request);
     if (this.rules.has(id)) throw new ProductError("PRODUCT_BUSY", "there is one already");
     this.writes += 1;
     this.rules.set(id, this.#fresh("us", request.rule.spec.source));
     this.#working.set(id, this.slowness);
-    if (fault === "lost-response") throw new ProductError("PRODUCT_UNAVAILABLE", "the connection broke");
+    if (fault !== undefined) throw this.#failure(fault);
   }
 
   async update(request: RuleRequest): Promise<void> {
@@ -122,7 +153,7 @@ export class SimulatedProduct implements RegistryProduct {
     if (kept.by === "another" && kept.source !== request.rule.spec.source) this.trespasses += 1;
     kept.credentials = DECLARED_CREDENTIALS;
     this.#working.set(this.remoteId(request), this.slowness);
-    if (fault === "lost-response") throw new ProductError("PRODUCT_UNAVAILABLE", "the connection broke");
+    if (fault !== undefined) throw this.#failure(fault);
   }
 
   async remove(request: RuleRequest): Promise<Progress> {
@@ -131,7 +162,7 @@ export class SimulatedProduct implements RegistryProduct {
     if (this.rules.get(id)?.by === "another" && request.rule.status?.adopted !== true) this.trespasses += 1;
     this.writes += 1;
     this.rules.delete(id);
-    if (fault === "lost-response") throw new ProductError("PRODUCT_UNAVAILABLE", "the connection broke");
+    if (fault !== undefined) throw this.#failure(fault);
     return { done: true };
   }
 }

@@ -4,6 +4,7 @@ import {
   notedRule,
   RENDERED_ANNOTATION,
   RULES_ANNOTATION,
+  renderedBy,
   renderedMark,
   rolloutHash,
   rulesNote,
@@ -86,6 +87,20 @@ describe("a part of somebody's configuration that is ours", () => {
       drifted: false,
     });
   });
+});
+
+describe("whose a rendered configuration is", () => {
+  const cases: readonly [string | undefined, string | undefined][] = [
+    [undefined, undefined],
+    [renderedMark("main", A), "main"],
+    [renderedMark("zot.example.com", A), "zot.example.com"],
+    ["main:", "main"],
+    ["main", "main"], // what somebody cut short is still nobody else's
+  ];
+  for (const [mark, owner] of cases) {
+    it(`is said by its mark: ${mark}`, () =>
+      expect(renderedBy(mark === undefined ? {} : { [RENDERED_ANNOTATION]: mark })).to.equal(owner));
+  }
 });
 
 describe("the note of rendered rules", () => {

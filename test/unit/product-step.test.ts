@@ -1,6 +1,13 @@
 import { expect } from "chai";
 import fc from "fast-check";
-import { decideStep, isOurs, type RemoteIdentity, type RemoteRule } from "../../core/product/step.ts";
+import { MARK } from "../../core/product/artifactregistry.ts";
+import {
+  decideStep,
+  isOurs,
+  type RemoteIdentity,
+  type RemotePolicy,
+  type RemoteRule,
+} from "../../core/product/step.ts";
 
 const POLICY = { adoption: "IfIdentical", drift: "Correct" } as const;
 const MADE = "2030-01-01T00:00:00Z";
@@ -71,6 +78,36 @@ describe("what is done about a rule in its product", () => {
     expect(decideStep(found({ mark: "ours", differences: [CREDENTIALS] }), {}, POLICY)).to.include({ do: "update" });
     const another = decideStep(found({ mark: "foreign" }), OURS, POLICY);
     expect(another).to.include({ do: "report", reason: "ForeignRule" });
+  });
+
+  it("says of a marked rule how it would be taken over, in a sentence", () => {
+    const said = (change: Partial<RemoteRule>, adoption: RemotePolicy["adoption"] = "IfIdentical") => {
+      const step = decideStep(found({ mark: "foreign", ...change }), {}, { ...POLICY, adoption });
+      return step.do === "report" ? step.message : "";
+    };
+    const labels = `the labels ${MARK.managedBy} and ${MARK.owner}`;
+    expect(said({})).to.equal(
+      `the registry already has "hub", which is marked as another's; take ${labels} away there to take it over, or delete it there, or give this rule another name`,
+    );
+    expect(said({}, "Never")).to.equal(
+      `the registry already has "hub", which is marked as another's; take ${labels} away there and set adoptionPolicy: IfIdentical to take it over, or delete it there, or give this rule another name`,
+    );
+    expect(said({ differences: [CREDENTIALS, SOURCE] })).to.equal(
+      `the registry already has "hub", which is marked as another's and differs in credentials, source; delete it there, or give this rule another name; it is never overwritten`,
+    );
+  });
+
+  it("says of a rule without a mark that Entrepot did not make it", () => {
+    const said = (change: Partial<RemoteRule>) => {
+      const step = decideStep(found(change), {}, { ...POLICY, adoption: "Never" });
+      return step.do === "report" ? step.message : "";
+    };
+    expect(said({})).to.equal(
+      'the registry already has "hub", which Entrepot did not make; set adoptionPolicy: IfIdentical to take it over, or delete it there, or give this rule another name',
+    );
+    expect(said({ differences: [SOURCE] })).to.equal(
+      'the registry already has "hub", which Entrepot did not make and which differs in source; delete it there, or give this rule another name; it is never overwritten',
+    );
   });
 
   it("waits for an operation under way, and says how a failed one ended", () => {

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import fc from "fast-check";
+import { durationMs } from "../../core/duration.ts";
 import { contentOf } from "../../core/refresh/content.ts";
-import { durationMs } from "../../core/refresh/duration.ts";
 import { tagsToFollow } from "../../core/refresh/follow.ts";
 import { cachedStatus, expiryOf, type HeldTag, pullReason } from "../../core/refresh/held.ts";
 import { newestFirst, versionOf } from "../../core/refresh/order.ts";
@@ -182,6 +182,7 @@ describe("refresh: when", () => {
     expect(waits[0]).to.be.within(48_000, 60_000);
     expect(waits[3]).to.be.within(0.8 * HOUR, HOUR);
     expect(untilRetryMs("uid", HOUR, 1, 7 * HOUR)).to.equal(7 * HOUR);
+    expect(untilRetryMs("uid", HOUR, 1, 1_000 * HOUR)).to.equal(24 * HOUR);
     expect(untilRetryMs("uid", 60_000, 10)).to.equal(60_000);
   });
 });

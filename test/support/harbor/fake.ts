@@ -12,6 +12,8 @@ export type Fault =
   | { readonly kind: "cut" }
   /** The first byte of an answer, and then nothing. */
   | { readonly kind: "stall" }
+  /** Harbor does it, and never says so. */
+  | { readonly kind: "silent" }
   /** Harbor does nothing; this is answered instead. */
   | {
       readonly kind: "reply";
@@ -23,6 +25,7 @@ export type Fault =
 interface Injected {
   readonly method: string;
   readonly path: RegExp;
+  readonly saying: RegExp;
   readonly fault: Fault;
   /** Requests that go well before. */
   skip: number;
@@ -56,9 +59,9 @@ export class FakeHarbor {
     return this.#identity.cert;
   }
 
-  /** One request that fits goes wrong: the next, or the one after `skip` others. */
-  inject(method: string, path: RegExp, fault: Fault, skip = 0): void {
-    this.#faults.push({ method, path, fault, skip, isDone: false });
+  /** One request that fits (path, and body) goes wrong: the next, or the one after `skip` others. */
+  inject(method: string, path: RegExp, fault: Fault, skip = 0, saying = /(?:)/): void {
+    this.#faults.push({ method, path, saying, fault, skip, isDone: false });
   }
 
   async start(): Promise<void> {
@@ -86,7 +89,7 @@ export class FakeHarbor {
   #serve(request: IncomingMessage, text: string, response: ServerResponse): void {
     const { method = "", url = "" } = request;
     this.requests.push(`${method} ${url}`);
-    const fault = this.#faultOf(method, url);
+    const fault = this.#faultOf(method, url, text);
     if (fault?.kind === "reply") {
       response.writeHead(fault.status, fault.headers).end(fault.text);
       return;
@@ -100,6 +103,7 @@ export class FakeHarbor {
       request.socket.destroy();
       return;
     }
+    if (fault?.kind === "silent") return;
     response.writeHead(answer.status, { "content-type": "application/json; charset=utf-8", ...answer.headers });
     response.end(answer.body === undefined ? "" : JSON.stringify(answer.body));
   }
@@ -135,8 +139,10 @@ export class FakeHarbor {
     return answer;
   }
 
-  #faultOf(method: string, path: string): Fault | undefined {
-    const injected = this.#faults.find((one) => !one.isDone && one.method === method && one.path.test(path));
+  #faultOf(method: string, path: string, text: string): Fault | undefined {
+    const injected = this.#faults.find(
+      (one) => !one.isDone && one.method === method && one.path.test(path) && one.saying.test(text),
+    );
     if (injected === undefined) return undefined;
     injected.isDone = injected.skip === 0;
     injected.skip -= 1;

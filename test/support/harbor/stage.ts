@@ -5,6 +5,7 @@ import { normaliseHost } from "../../../core/image/reference.ts";
 import { decideStep, type RemoteIdentity, type RemoteRule, type Step } from "../../../core/product/step.ts";
 import type { CacheRegistryObject, CacheRuleObject, Upstream } from "../../../crds/index.ts";
 import { HarborProduct } from "../../../operator/providers/harbor.ts";
+import type { Patience } from "../../../operator/providers/harbor-endpoints.ts";
 import type { HarborGateOptions } from "../../../operator/providers/harbor-session.ts";
 import type { ProductContext, RuleRequest, WantedUpstream } from "../../../operator/providers/provider.ts";
 import type { SecretObject } from "../../../operator/resources.ts";
@@ -36,10 +37,12 @@ export class HarborStage {
   uid = "0d5b7c1e-0000-4000-8000-000000000001";
   product: HarborProduct;
   readonly #gate: HarborGateOptions;
+  readonly #patience: Partial<Patience>;
   readonly #known = new Map<string, RemoteIdentity>();
 
-  constructor(harbor: FakeHarbor, gate: HarborGateOptions = {}) {
+  constructor(harbor: FakeHarbor, gate: HarborGateOptions = {}, patience: Partial<Patience> = {}) {
     this.harbor = harbor;
+    this.#patience = patience;
     this.#gate = { ...GATE, ...gate };
     this.put(basicAuth(SIGN_IN, harbor.username, harbor.password));
     this.product = this.#product();
@@ -95,11 +98,15 @@ export class HarborStage {
   }
 
   async prepare(...hosts: string[]): ReturnType<HarborProduct["prepare"]> {
+    return await this.prepareWithin(this.signal, ...hosts);
+  }
+
+  async prepareWithin(signal: AbortSignal, ...hosts: string[]): ReturnType<HarborProduct["prepare"]> {
     const wanted: WantedUpstream[] = hosts.map(normaliseHost).map((host) => {
       const entry = this.upstreams.find((one) => normaliseHost(one.host) === host);
       return { host, used: true, ...(entry && { entry }) };
     });
-    return await this.product.prepare(this.registry, wanted, this.signal);
+    return await this.product.prepare(this.registry, wanted, signal);
   }
 
   async observe(request: RuleRequest): Promise<RemoteRule | undefined> {
@@ -140,7 +147,7 @@ export class HarborStage {
       clock: systemClock,
       log: SILENT,
     };
-    return new HarborProduct(context, this.#gate);
+    return new HarborProduct(context, this.#gate, this.#patience);
   }
 }
 

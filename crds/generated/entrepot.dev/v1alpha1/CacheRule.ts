@@ -224,7 +224,7 @@ export interface ICacheRule {
      */
     "adoptionPolicy"?: "IfIdentical" | "Never";
     /**
-     * Stop serving and reconciling this rule, without deleting it. Default false.
+     * Stop reconciling this rule and giving its names to Pods, without deleting it. Default false. inCluster stops serving it; zot and distribution fetch nothing more by it, and what they have cached may still be pulled. In azure, ecr, artifactRegistry and harbor the rule stays as it is and goes on serving pulls: delete the CacheRule to take it away.
      */
     "suspend"?: boolean;
   };
