@@ -14,7 +14,7 @@ import {
   selectorLabels,
   UPSTREAM_ANNOTATION,
 } from "./labels.ts";
-import { backendName } from "./names.ts";
+import { backendName, claimName, visibility } from "./names.ts";
 import { PROBE_SECONDS } from "./probes.ts";
 import { containerResources } from "./resources.ts";
 import { hardened, NON_ROOT } from "./security.ts";
@@ -46,13 +46,19 @@ const FOLDERS: Readonly<Record<string, { readonly volume: string; readonly direc
   [STORAGE_KEY_FILE]: { volume: "storage-key", directory: STORAGE_KEY_DIRECTORY },
 };
 
+/** What a proxy's objects are called: all by one name, but for the claim. */
+interface Names {
+  readonly name: string;
+  readonly claimName: string;
+}
+
 type Files = Readonly<Record<string, string>>;
 
 function mountedFiles(files: Files) {
   return Object.entries(FOLDERS).flatMap(([file, folder]) => (file in files ? [{ file, ...folder }] : []));
 }
 
-function claim(base: Manifest, storage: InClusterStorage): readonly Manifest[] {
+function claim(base: Manifest, name: string, storage: InClusterStorage): readonly Manifest[] {
   const wanted = storage.persistentVolumeClaim;
   if (wanted === undefined) return [];
   const spec = {
@@ -60,12 +66,12 @@ function claim(base: Manifest, storage: InClusterStorage): readonly Manifest[] {
     ...(wanted.storageClassName !== undefined && { storageClassName: wanted.storageClassName }),
     resources: { requests: { storage: wanted.size } },
   };
-  return [{ ...base, apiVersion: "v1", kind: "PersistentVolumeClaim", spec }];
+  return [{ ...base, kind: "PersistentVolumeClaim", metadata: { ...base.metadata, name }, spec }];
 }
 
-function volumes(name: string, storage: InClusterStorage, files: Files): readonly object[] {
+function volumes({ name, claimName }: Names, storage: InClusterStorage, files: Files): readonly object[] {
   const data = storage.persistentVolumeClaim
-    ? { persistentVolumeClaim: { claimName: name } }
+    ? { persistentVolumeClaim: { claimName } }
     : { emptyDir: { ...(storage.emptyDir?.sizeLimit !== undefined && { sizeLimit: storage.emptyDir.sizeLimit }) } };
   const mounted: object[] = mountedFiles(files).map(({ file, volume }) => ({
     name: volume,
@@ -113,7 +119,8 @@ function container(image: string, { storage, proxy }: InClusterSpec, files: File
 /** The files of the proxy's Secret: its configuration, and what that refers to. All that is secret is here. */
 function filesOf(name: string, spec: InClusterSpec, upstream: Upstream, credentials?: StorageCredentials): Files {
   const { storage, ttl, proxy } = spec;
-  const driver = objectStorageDriver(storage, name, credentials);
+  // Never the folder itself: what an earlier version left there may have been read with credentials, or without.
+  const driver = objectStorageDriver(storage, `${name}/${visibility(upstream)}`, credentials);
   const options = {
     ...(ttl !== undefined && { ttl }),
     ...(driver !== undefined && { driver }),
@@ -128,7 +135,7 @@ function filesOf(name: string, spec: InClusterSpec, upstream: Upstream, credenti
 
 /** The Pods of a proxy. No token of the API server's is mounted: clouds that give Pods an identity project one of their own. */
 function podSpec(
-  name: string,
+  names: Names,
   spec: InClusterSpec,
   installation: Installation,
   files: Files,
@@ -149,7 +156,7 @@ function podSpec(
     securityContext: { ...NON_ROOT, fsGroup: NON_ROOT.runAsGroup, fsGroupChangePolicy: "OnRootMismatch" },
     ...((spec.proxy?.replicas ?? 1) > 1 && { topologySpreadConstraints: [spread] }),
     containers: [container(spec.image ?? installation.distributionImage, spec, files)],
-    volumes: volumes(name, spec.storage, files),
+    volumes: volumes(names, spec.storage, files),
   };
 }
 
@@ -173,6 +180,7 @@ export function backendObjects(
   storageCredentials?: StorageCredentials,
 ): readonly Manifest[] {
   const name = backendName(registry.name, upstream.host);
+  const names = { name, claimName: claimName(registry.name, upstream.host, visibility(upstream)) };
   const files = filesOf(name, spec, upstream, storageCredentials);
   const replicas = spec.proxy?.replicas ?? 1;
   const selector = selectorLabels(registry.name, "cache", name);
@@ -194,7 +202,7 @@ export function backendObjects(
       labels: { ...labels, ...(asksAzure && { [AZURE_IDENTITY_LABEL]: "true" }) },
       annotations: { [CONFIG_ANNOTATION]: contentHash(files) },
     },
-    spec: podSpec(name, spec, installation, files, selector),
+    spec: podSpec(names, spec, installation, files, selector),
   };
   const strategy = isExclusive(spec.storage)
     ? { type: "Recreate" }
@@ -209,7 +217,7 @@ export function backendObjects(
         Object.entries(files).map(([key, text]) => [key, Buffer.from(text, "utf8").toString("base64")]),
       ),
     },
-    ...claim(base, spec.storage),
+    ...claim(base, names.claimName, spec.storage),
     {
       ...base,
       apiVersion: "v1",

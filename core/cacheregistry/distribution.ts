@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { dump } from "js-yaml";
 import { PRIVATE_HEADER } from "../gatewayaccess/names.ts";
+import { visibility } from "./names.ts";
 import type { Upstream } from "./types.ts";
 import { upstreamUrl } from "./upstream.ts";
 
@@ -10,6 +11,15 @@ export const DISTRIBUTION_METRICS_PORT = 5001;
 /** Where the proxy finds its configuration and keeps what it cached. */
 export const CONFIG_DIRECTORY = "/etc/distribution";
 export const DATA_DIRECTORY = "/var/lib/registry";
+
+/**
+ * The folder on the volume. What was read with credentials is in another than what was not: a proxy gives what it has without asking
+ * its upstream, so the same folder without the credentials would show it to anybody. A claim for each does not suffice: a container
+ * that starts anew in a Pod which is yet to be replaced reads the new configuration and has the old volume.
+ */
+function dataDirectory(upstream: Upstream): string {
+  return visibility(upstream) === "private" ? `${DATA_DIRECTORY}/private` : DATA_DIRECTORY;
+}
 
 /** Escapes what is not printable ASCII: YAML libraries differ in what they take for a line break inside quotes (U+0085, U+2028, U+2029). */
 function asciiOnly(yaml: string): string {
@@ -23,7 +33,7 @@ function asciiOnly(yaml: string): string {
 export interface ProxyOptions {
   /** A Go duration; `0s` keeps content for ever, none is distribution's seven days. */
   readonly ttl?: string;
-  /** A storage driver with its parameters; none is files on the mounted volume. */
+  /** A storage driver with its parameters, its folder not shared by what is read with credentials and what is not; none is files on the mounted volume. */
   readonly driver?: object;
   /** Whether several Pods share the storage. */
   readonly shared?: boolean;
@@ -39,7 +49,7 @@ export function distributionConfig(upstream: Upstream, { ttl, driver, shared = f
     version: "0.1",
     log: { level: "info", formatter: "json", accesslog: { disabled: false } },
     storage: {
-      ...(driver ?? { filesystem: { rootdirectory: DATA_DIRECTORY } }),
+      ...(driver ?? { filesystem: { rootdirectory: dataDirectory(upstream) } }),
       delete: { enabled: true }, // expiry deletes, and is refused without it
       redirect: { disable: true }, // nodes reach the gateway only, never the storage
       // In memory a Pod would go on believing in a blob that another one let expire, and answer for it with an error.

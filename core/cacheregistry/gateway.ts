@@ -2,7 +2,7 @@ import { accessObjects } from "../gatewayaccess/manifests.ts";
 import { ACCESS_DIRECTORY, accessSecretName } from "../gatewayaccess/names.ts";
 import type { GatewayAccess } from "../gatewayaccess/resolve.ts";
 import type { GatewaySpec } from "../gatewayaccess/types.ts";
-import { managedLabels, ownedBy, selectorLabels } from "./labels.ts";
+import { MONITORING_LABEL, managedLabels, ownedBy, selectorLabels } from "./labels.ts";
 import { gatewayName } from "./names.ts";
 import { PROBE_SECONDS } from "./probes.ts";
 import { containerResources } from "./resources.ts";
@@ -46,7 +46,8 @@ function container({ registry, spec, installation, access }: Wanted): object {
     ],
     resources: containerResources(spec.resources, GATEWAY_RESOURCES),
     securityContext: hardened(),
-    startupProbe: { ...probe("/readyz"), periodSeconds: 1, timeoutSeconds: PROBE_SECONDS, failureThreshold: 60 },
+    // Alive is enough to have started: a gateway that waits for a Secret or the API server is not ready, and no better for being killed.
+    startupProbe: { ...probe("/livez"), periodSeconds: 1, timeoutSeconds: PROBE_SECONDS, failureThreshold: 60 },
     readinessProbe: { ...probe("/readyz"), periodSeconds: 2, timeoutSeconds: PROBE_SECONDS },
     livenessProbe: { ...probe("/livez"), periodSeconds: 10, timeoutSeconds: 5 },
     ...(access && { volumeMounts: [{ name: "access", mountPath: ACCESS_DIRECTORY, readOnly: true }] }),
@@ -124,7 +125,8 @@ export function gatewayObjects(
       spec: { maxUnavailable: 1, selector: { matchLabels: selector } },
     },
     {
-      // A proxy with credentials shows private images to whoever reaches it, so only the gateway does. It protects where the network plugin enforces policies.
+      // A proxy with credentials shows private images to whoever reaches it, so only the gateway does. Where a proxy reports metrics distribution
+      // serves pprof too, which anybody could keep it busy with. It protects where the network plugin enforces policies.
       apiVersion: "networking.k8s.io/v1",
       kind: "NetworkPolicy",
       metadata,
@@ -139,7 +141,10 @@ export function gatewayObjects(
         policyTypes: ["Ingress"],
         ingress: [
           { from: [{ podSelector: { matchLabels: selector } }], ports: [{ port: "registry", protocol: "TCP" }] },
-          { ports: [{ port: "metrics", protocol: "TCP" }] },
+          {
+            from: [{ namespaceSelector: { matchLabels: { [MONITORING_LABEL]: "true" } } }],
+            ports: [{ port: "metrics", protocol: "TCP" }],
+          },
         ],
       },
     },

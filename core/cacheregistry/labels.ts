@@ -15,6 +15,9 @@ export const MANAGED_SELECTOR = "app.kubernetes.io/name=entrepot,app.kubernetes.
 /** On the Pods of proxies whose storage is opened with their own identity: Azure's workload identity webhook asks for it. */
 export const AZURE_IDENTITY_LABEL = "azure.workload.identity/use";
 
+/** On a namespace, with the value "true": its Pods may read the metrics of proxies. */
+export const MONITORING_LABEL = "entrepot.dev/monitoring";
+
 export type Component = "gateway" | "cache" | "credentials";
 
 /** The value of the registry label: names of CacheRegistries may be longer than labels, which end at 63 characters. */

@@ -13,6 +13,20 @@ export function backendName(registry: string, upstreamHost: string): string {
   return label("entrepot-cache", `${registry}-${upstreamHost}`, `${registry}/${upstreamHost}`);
 }
 
+/** Whether the content of an upstream is shown to its credentials alone, or to anybody. */
+export type Visibility = "private" | "open";
+
+/** The visibility of what an upstream is read for: with credentials, whatever they see is private. */
+export function visibility(upstream: { readonly credentials?: object }): Visibility {
+  return upstream.credentials === undefined ? "open" : "private";
+}
+
+/** The claim of one upstream's proxy. With and without credentials it is another, so that the one which is no longer wanted goes with its content. */
+export function claimName(registry: string, upstreamHost: string, shown: Visibility): string {
+  const name = backendName(registry, upstreamHost);
+  return shown === "private" ? `${name}-private` : name;
+}
+
 /** The name of the gateway's Deployment and Service of one CacheRegistry: an RFC 1123 label. */
 export function gatewayName(registry: string): string {
   const name = `entrepot-gateway-${registry}`;

@@ -1,5 +1,5 @@
 import type { LiveObject } from "../../core/cacheregistry/diff.ts";
-import { backendName, gatewayName } from "../../core/cacheregistry/names.ts";
+import { backendName, claimName, gatewayName } from "../../core/cacheregistry/names.ts";
 import { shownHost } from "../../core/cacheregistry/upstream.ts";
 import { type CacheRegistryObject, REASON, type Reason, type UpstreamStatus } from "../../crds/index.ts";
 import type { Progress } from "../providers/provider.ts";
@@ -67,8 +67,13 @@ export function removable<T extends LiveObject>(
   upstreams: readonly ExaminedUpstream[],
   isOpen: boolean,
 ): readonly T[] {
+  const left = upstreams.filter((one) => !isOpen || !canRoll(one)).map(hostOf);
   const kept = new Set(
-    upstreams.filter((one) => !isOpen || !canRoll(one)).map((one) => backendName(registry, hostOf(one))),
+    left.flatMap((host) => [
+      backendName(registry, host),
+      claimName(registry, host, "open"),
+      claimName(registry, host, "private"),
+    ]),
   );
   return live.filter(({ metadata }) => !kept.has(metadata.name));
 }

@@ -56,7 +56,7 @@ describe("the proxies' storage", () => {
     {
       name: "S3 with the Pod's identity",
       storage: S3,
-      driver: { s3: { region: "eu-central-1", bucket: "cache", rootdirectory: NAME } },
+      driver: { s3: { region: "eu-central-1", bucket: "cache", rootdirectory: `${NAME}/open` } },
     },
     {
       name: "a service of S3's protocol with a key",
@@ -78,7 +78,7 @@ describe("the proxies' storage", () => {
           regionendpoint: "http://minio.example.com:9000",
           secure: false,
           forcepathstyle: true,
-          rootdirectory: `caches/prod/${NAME}`,
+          rootdirectory: `caches/prod/${NAME}/open`,
           accesskey: "AKIA",
           secretkey: "s3cr3t",
         },
@@ -92,7 +92,7 @@ describe("the proxies' storage", () => {
           accountname: "acct",
           container: "cache",
           realm: "core.chinacloudapi.cn",
-          rootdirectory: NAME,
+          rootdirectory: `${NAME}/open`,
           credentials: { type: "default_credentials" },
         },
       },
@@ -105,7 +105,7 @@ describe("the proxies' storage", () => {
         azure: {
           accountname: "acct",
           container: "cache",
-          rootdirectory: NAME,
+          rootdirectory: `${NAME}/open`,
           credentials: { type: "shared_key" },
           accountkey: "a2V5a2V5",
         },
@@ -114,14 +114,14 @@ describe("the proxies' storage", () => {
     {
       name: "Google with the Pod's identity",
       storage: { gcs: { bucket: "cache", rootDirectory: "x" } },
-      driver: { gcs: { bucket: "cache", rootdirectory: `x/${NAME}` } },
+      driver: { gcs: { bucket: "cache", rootdirectory: `x/${NAME}/open` } },
     },
     {
       name: "Google with a key",
       storage: { gcs: { bucket: "cache", ...named } },
       credentials: { kind: "gcs", keyJson: KEY },
       driver: {
-        gcs: { bucket: "cache", rootdirectory: NAME, keyfile: "/etc/distribution-storage/storage-key.json" },
+        gcs: { bucket: "cache", rootdirectory: `${NAME}/open`, keyfile: "/etc/distribution-storage/storage-key.json" },
       },
     },
   ];

@@ -229,6 +229,30 @@ describe("desired objects", () => {
     expect(service.spec.ports[0].nodePort).to.equal(30500);
   });
 
+  it("start a gateway that waits for a Secret or the API server without being killed for it: alive is enough, ready is for traffic", () => {
+    const { startupProbe, readinessProbe, livenessProbe } = podTemplate(desired(), gateway).template.spec.containers[0];
+    const paths = [startupProbe, readinessProbe, livenessProbe].map(
+      ({ httpGet }: { httpGet: { path: string } }) => httpGet.path,
+    );
+    expect(paths).to.deep.equal(["/livez", "/readyz", "/livez"]);
+  });
+
+  it("let the gateway alone to the proxies' content, and to their debug server, which has pprof too, labelled namespaces alone", () => {
+    // biome-ignore lint/suspicious/noExplicitAny: tests look into plain JSON
+    const { spec } = find(desired(), "NetworkPolicy", gateway) as any;
+    expect(spec.policyTypes).to.deep.equal(["Ingress"]);
+    expect(spec.ingress).to.deep.equal([
+      {
+        from: [{ podSelector: { matchLabels: podTemplate(desired(), gateway).selector.matchLabels } }],
+        ports: [{ port: "registry", protocol: "TCP" }],
+      },
+      {
+        from: [{ namespaceSelector: { matchLabels: { "entrepot.dev/monitoring": "true" } } }],
+        ports: [{ port: "metrics", protocol: "TCP" }],
+      },
+    ]);
+  });
+
   it("have labels that a label can hold, whatever the registry is called", () => {
     for (const name of ["a".repeat(253), `${"a".repeat(62)}.b`, "x.y"]) {
       expect(registryLabel(name)).to.match(/^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/);
