@@ -32,7 +32,7 @@ async function policy(stage: Stage): Promise<void> {
   const { username, password: secret } = password(stage);
   terminal.heading("Turn the verification cache on, declare the policy, opt a namespace in");
   await terminal.sh(
-    "kubectl create cm config-policy-controller -n cosign-system --dry-run=client -o yaml | kubectl apply -f -",
+    "kubectl get cm config-policy-controller -n cosign-system >/dev/null 2>&1 || kubectl create cm config-policy-controller -n cosign-system",
   );
   await terminal.sh(
     `kubectl patch cm config-policy-controller -n cosign-system --type merge -p '{"data":{"dev.chainguard.enable-cip-cache":"true"}}'`,

@@ -12,6 +12,11 @@ import { type Item, workload } from "./inheritance-objects.ts";
 const COMMANDS = `kubectl create cm config-policy-controller -n cosign-system --dry-run=client -o yaml | kubectl apply -f -
 kubectl patch cm config-policy-controller -n cosign-system --type merge -p '{"data":{"dev.chainguard.enable-cip-cache":"true"}}'
 `;
+/** As docs/cache.md has them. */
+const DOCUMENTED = COMMANDS.replace(
+  "kubectl create cm config-policy-controller -n cosign-system --dry-run=client -o yaml | kubectl apply -f -",
+  "kubectl get cm config-policy-controller -n cosign-system >/dev/null 2>&1 || kubectl create cm config-policy-controller -n cosign-system",
+);
 const CONFIG = ["-n", "cosign-system", "configmap", "config-policy-controller"] as const;
 const VERIFICATION = 2;
 
@@ -72,7 +77,6 @@ describe("Chainguard's page", () => {
   });
 
   it("its two commands, pasted, turn it on without a restart, and can be pasted again", async () => {
-    expect(readFileSync(join(ROOT, "docs/cache.md"), "utf8"), "docs/cache.md").to.include(COMMANDS);
     await paste(COMMANDS);
     await turned(true);
     await at.cluster.kubectl(["patch", ...CONFIG, "--type=merge", "-p", '{"data":{"dev.entrepot.tag-ttl":"30s"}}']);
@@ -80,6 +84,22 @@ describe("Chainguard's page", () => {
     await paste(COMMANDS);
     expect(await config()).to.deep.equal(before);
     expect(await trial()).to.be.a("string");
+  });
+
+  it("ours turn it on as well, and lose nothing of a ConfigMap that was applied from a file", async () => {
+    expect(readFileSync(join(ROOT, "docs/cache.md"), "utf8"), "docs/cache.md").to.include(DOCUMENTED);
+    await at.cluster.kubectl(["delete", ...CONFIG]);
+    await paste(DOCUMENTED);
+    expect(await config()).to.deep.equal({ "dev.chainguard.enable-cip-cache": "true" });
+    await at.cluster.kubectl(["delete", ...CONFIG]);
+    await at.cluster.kubectl(["apply", "-f", join(ROOT, "examples/config.yaml")]);
+    await at.cluster.kubectl(["patch", ...CONFIG, "--type=merge", "-p", '{"data":{"dev.entrepot.cache-epoch":"7"}}']);
+    const before = await config();
+    await paste(DOCUMENTED);
+    expect(await config()).to.deep.equal(before);
+    await paste(COMMANDS);
+    expect(await config(), "negative control").to.not.have.property("dev.entrepot.cache-epoch");
+    await turned(true);
   });
 
   it("a Pod gets the annotation: by image and digest, then by uid, of all policies and images, with a signature", async () => {
