@@ -66,6 +66,13 @@ async function letIn({ terminal, pullHost, local }: Stage): Promise<void> {
     `kubectl create secret docker-registry cache --docker-server=${pullHost} --docker-username=token --docker-password=${TOKEN}`,
   );
   await terminal.sh(`kubectl patch serviceaccount default -p '{"imagePullSecrets":[{"name":"cache"}]}'`);
+  // The API server gives it to new Pods a moment later; a Pod without it would never start.
+  const rehearsal = `kubectl run rehearsal --image=${pullHost}/demo-hello:v1 --dry-run=server -o jsonpath='{.spec.imagePullSecrets[*].name}'`;
+  const deadline = Date.now() + 60_000;
+  while (Date.now() < deadline) {
+    const { stdout } = await terminal.sh(rehearsal, { quiet: true, mayFail: true });
+    if (stdout.includes("cache")) return;
+  }
 }
 
 /** Pulls as a node would, or, without one, with an OCI client. Rejects when the image cannot be had. */

@@ -53,9 +53,15 @@ spec:
   await untilNamed(stage, `${upstream.address}/team/app:v1`);
 }
 
-/** Replicas learn of the rule and the API server of the label within moments: asks until a Pod that is not made would pull from the cache, for a minute. */
+/**
+ * Replicas learn of the rule and the API server of the label within moments: asks, for a minute, until Pods that are not made would pull
+ * from the cache. Several in a row, since each replica answers some.
+ */
 async function untilNamed({ terminal, pullHost }: Stage, image: string): Promise<void> {
   const pod = `kubectl -n team run probe --image=${image} --dry-run=server -o jsonpath='{.spec.containers[0].image}'`;
   const deadline = Date.now() + 60_000;
-  while (!(await terminal.read(pod)).startsWith(`${pullHost}/`) && Date.now() < deadline);
+  for (let named = 0; named < 6 && Date.now() < deadline; ) {
+    const { code, stdout } = await terminal.sh(pod, { quiet: true, mayFail: true });
+    named = code === 0 && stdout.startsWith(`${pullHost}/`) ? named + 1 : 0;
+  }
 }

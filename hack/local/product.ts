@@ -43,9 +43,14 @@ export class LocalProduct {
     const product = new LocalProduct(cluster, await freePorts(5), gateway, extra);
     await cluster.kubectl(["apply", "--server-side", "-k", join(ROOT, "crds")]);
     await cluster.kubectl(["apply", "-f", "-"], product.#manifests());
-    await product.startPart("operator");
-    await product.startPart("webhook");
-    if (gateway !== undefined) await product.startPart("gateway");
+    try {
+      await product.startPart("operator");
+      await product.startPart("webhook");
+      if (gateway !== undefined) await product.startPart("gateway");
+    } catch (thrown) {
+      await product.stop(); // an operator that nobody holds would go on putting its webhooks into the cluster
+      throw thrown;
+    }
     return product;
   }
 

@@ -16,8 +16,12 @@ export async function waitUntil(
   deadlineMs = 120_000,
 ): Promise<void> {
   const end = performance.now() + deadlineMs;
+  let missing: readonly DaemonSpec[] = [];
   while (!(await check())) {
-    for (const spec of watch.daemons) if (findDaemon(watch.dir, spec) === undefined) throw new Error(ended(spec));
+    const before = missing; // one that is only being executed has no environment yet, by which it is found
+    missing = watch.daemons.filter((spec) => findDaemon(watch.dir, spec) === undefined);
+    const gone = missing.find((spec) => before.includes(spec));
+    if (gone !== undefined) throw new Error(ended(gone));
     if (performance.now() > end) {
       throw new Error(
         `${what} not reached in ${deadlineMs / 1000} s\n${watch.daemons.map((spec) => tail(spec.log, 5)).join("\n")}`,

@@ -183,6 +183,7 @@ stringData: {cosign.pub: ${JSON.stringify(stage.keys.publicKey)}}
       "-p",
       '{"imagePullSecrets":[{"name":"pull"}]}',
     );
+    await stage.pullSecretReaches("e2e-verify", "pull", image.reference);
     await eventually("the Pod admitted", PATIENCE_MS, () => stage.apply(pod));
     await stage.wait("condition=Ready", "pod/private", "-n", "e2e-verify");
     await stage.kubectl("delete", "clusterimagepolicy", "e2e-private");

@@ -53,7 +53,7 @@ describe("Argo CD", function () {
   });
 
   after(async function () {
-    this.timeout(60_000);
+    this.timeout(120_000);
     await argo?.remove();
     await apps?.close();
     if (at === undefined) return;

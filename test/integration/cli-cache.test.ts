@@ -12,6 +12,7 @@ import { LocalProduct } from "../../hack/local/product.ts";
 import { type ClusterHandle, type CommandResult, sharedCluster } from "../support/cluster.ts";
 import { Cosign, type KeyPair } from "../support/cosign.ts";
 import { eventually } from "../support/kube.ts";
+import { applyNamespace } from "../support/namespaces.ts";
 import { demandRotation } from "../support/seal-keys.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -49,7 +50,7 @@ describe("kubectl entrepot cache", function () {
       images: [{ glob: `${cluster.registry}/${RUN}/**` }],
       authorities: [{ name: "team", key: { data: keys.publicKey } }],
     };
-    await apply({ apiVersion: "v1", kind: "Namespace", metadata: { name: RUN, labels } });
+    await applyNamespace(cluster, RUN, labels);
     await apply({
       apiVersion: "policy.sigstore.dev/v1beta1",
       kind: "ClusterImagePolicy",

@@ -26,7 +26,15 @@ export class Cleanup {
   }
 
   async run(): Promise<void> {
-    for (const step of this.#steps.splice(0).reverse()) await step();
+    const failures: unknown[] = [];
+    for (const step of this.#steps.splice(0).reverse()) {
+      try {
+        await step();
+      } catch (thrown) {
+        failures.push(thrown); // what was begun before is to end as well
+      }
+    }
+    if (failures.length > 0) throw failures[0];
   }
 }
 

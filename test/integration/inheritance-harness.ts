@@ -11,6 +11,7 @@ import { ApiServer } from "../support/api-server.ts";
 import { type ClusterHandle, sharedCluster } from "../support/cluster.ts";
 import { Cosign, type KeyPair } from "../support/cosign.ts";
 import { eventually } from "../support/kube.ts";
+import { applyNamespace } from "../support/namespaces.ts";
 import { TcpDoor } from "../support/tcp-door.ts";
 import { type Item, type Kind, type Plural, pathOf, workload } from "./inheritance-objects.ts";
 
@@ -75,13 +76,14 @@ export class Inheritance {
     const api = await ApiServer.connect(cluster.kubeconfig);
     const harness = new Inheritance({ name, cluster, cosign, keys, product }, api, { door, first, second, status });
     harness.#door = await TcpDoor.open(door, first);
-    await harness.apply({
-      apiVersion: "v1",
-      kind: "Namespace",
-      metadata: { name, labels: { "policy.sigstore.dev/include": "true" } },
-    });
-    await harness.policy(name, `${name}/**`, { data: keys.publicKey });
-    await harness.configure();
+    try {
+      await applyNamespace(cluster, name, { "policy.sigstore.dev/include": "true" });
+      await harness.policy(name, `${name}/**`, { data: keys.publicKey });
+      await harness.configure();
+    } catch (thrown) {
+      await harness.close(); // nobody would hold it
+      throw thrown;
+    }
     return harness;
   }
 

@@ -3,6 +3,7 @@ import { expect } from "chai";
 import { CACHE_ANNOTATION } from "../../core/cache/record.ts";
 import { type ClusterHandle, sharedCluster } from "../support/cluster.ts";
 import { eventually } from "../support/kube.ts";
+import { applyNamespace } from "../support/namespaces.ts";
 import { newAuthority } from "../support/sigstore/authority.ts";
 import { ProductStage } from "../support/sigstore/product.ts";
 import type { KeylessStage } from "../support/sigstore/stage.ts";
@@ -24,7 +25,7 @@ describe("the next Pod of an old Deployment", function () {
     stage = product.stage;
     cluster = await sharedCluster();
     const labels = { "policy.sigstore.dev/include": "true" };
-    await product.apply({ apiVersion: "v1", kind: "Namespace", metadata: { name: NAME, labels } });
+    await applyNamespace(cluster, NAME, labels);
     await product.apply({
       apiVersion: "v1",
       kind: "ConfigMap",

@@ -7,6 +7,7 @@ import { READS_NOTHING } from "../../core/webhookconfig/reads.ts";
 import { LocalProduct } from "../../hack/local/product.ts";
 import { type ClusterHandle, requireNoOperator, sharedCluster } from "../support/cluster.ts";
 import { eventually } from "../support/kube.ts";
+import { applyNamespace } from "../support/namespaces.ts";
 
 const NS = "match-conditions-product";
 const APP = "ghcr.io/match/app:v1";
@@ -31,11 +32,7 @@ describe("workloads while no webhook answers", function () {
     cluster = await sharedCluster();
     requireNoOperator(this, cluster);
     product = await LocalProduct.start(cluster);
-    await apply({
-      apiVersion: "v1",
-      kind: "Namespace",
-      metadata: { name: NS, labels: { "policy.sigstore.dev/include": "true" } },
-    });
+    await applyNamespace(cluster, NS, { "policy.sigstore.dev/include": "true" });
     await policy("match-passing", {});
     await cluster.kubectl(["wait", "--for=condition=Ready", "cip/match-passing", "--timeout=90s"]);
     const labels = { app: "app", tier: "gold" };

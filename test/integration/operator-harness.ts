@@ -103,6 +103,16 @@ export class OperatorProcess {
       .reduce((total, line) => total + Number(line.slice(line.lastIndexOf(" "))), 0);
   }
 
+  /** Resolves when it has written nothing for a second and a half: the last Event comes after the last status. Gives the count of `writes`. */
+  async atRest(): Promise<number> {
+    const { writes } = await eventually("the operator's last writes are over", async () => {
+      const count = await this.writes();
+      await new Promise((resolve) => setTimeout(resolve, 1_500));
+      return count === (await this.writes()) ? { writes: count } : undefined;
+    });
+    return writes;
+  }
+
   async #metrics(): Promise<string> {
     const get = () => fetch(this.metricsUrl);
     const response = await get().catch(get); // a kept connection may be to the process before
@@ -194,7 +204,10 @@ export async function operatorStage(
     LEASE_DURATION: "20s",
     ...env,
   });
-  await operator.start();
+  await operator.start().catch(async (thrown: unknown) => {
+    await operator.stop("SIGKILL"); // nobody would hold it
+    throw thrown;
+  });
   const stop = async () => {
     await operator.stop("SIGTERM");
     await pages.stop();

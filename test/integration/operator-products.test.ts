@@ -149,6 +149,7 @@ describe("The operator and other registries (contract fakes, never run against t
     });
 
     it("costs nothing but looks at rest", async () => {
+      await stage.operator.atRest();
       const [writes, before] = [azure.writes.length, await stage.operator.writes()];
       const looks = azure.received.length;
       for (let i = 0; i < 5; i++) {

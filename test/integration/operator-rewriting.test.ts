@@ -91,20 +91,10 @@ describe("The operator and what rewriting needs, on a real API server", function
   };
 
   /** The writes of the operator have come to an end. */
-  async function atRest(): Promise<number> {
-    let last = -1;
-    return await eventually("the operator is at rest", async () => {
-      const before = last;
-      last = await stage.operator.writes();
-      await new Promise((resolve) => setTimeout(resolve, 1_000));
-      return before === last && last === (await stage.operator.writes()) ? { last } : undefined;
-    }).then((found) => found.last);
-  }
-
   describe("the webhook configuration", () => {
     it("is there without a ConfigMap, for labelled namespaces, exactly as the API server keeps it", async () => {
       await eventually("it is made", async () => await selects("In", "enabled"));
-      await atRest();
+      await stage.operator.atRest();
       const made = (await configuration())?.metadata;
       expect(made?.labels).to.include({ "app.kubernetes.io/managed-by": "entrepot" });
       expect(made?.ownerReferences?.map(({ kind, name }) => `${kind} ${name}`)).to.deep.equal([
@@ -165,7 +155,7 @@ describe("The operator and what rewriting needs, on a real API server", function
           findCondition(rule.status?.conditions as readonly Condition[] | undefined, "Accepted")?.status === "True"
         );
       });
-      await atRest();
+      await stage.operator.atRest();
       expect([await reachable(), probes()]).to.deep.equal([undefined, started]);
     });
 
@@ -174,7 +164,7 @@ describe("The operator and what rewriting needs, on a real API server", function
       await turns("True");
       const { status } = await stage.client.get<CacheRegistryObject>(CACHE_REGISTRIES, "far");
       expect(status?.conditions?.map(({ type }) => type)).to.include.members(["Ready", "Reachable"]);
-      const writes = await atRest();
+      const writes = await stage.operator.atRest();
       const before = probes();
       await eventually("it was asked twice more", () => probes() >= before + 2);
       // The reconciler of registries passes over it too.
@@ -214,7 +204,7 @@ describe("The operator and what rewriting needs, on a real API server", function
         "--overwrite",
         "entrepot.dev/reconcile-at=then",
       ]);
-      await atRest();
+      await stage.operator.atRest();
       expect([await reachable(), probes()]).to.deep.equal([undefined, before]);
       await setMode("labelled");
       await turns("True");

@@ -150,11 +150,7 @@ describe("The operator on a real API server", function () {
           "-o",
           "jsonpath={range .items[*]}{.kind}/{.metadata.name}={.metadata.resourceVersion} {end}",
         ]);
-      await eventually("the last writes are over", async () => {
-        const count = await operator.writes();
-        await new Promise((resolve) => setTimeout(resolve, 1500));
-        return count === (await operator.writes());
-      });
+      await operator.atRest();
       const reconciles = async () => {
         const text = await (await fetch(operator.metricsUrl)).text();
         return Number(

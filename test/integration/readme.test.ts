@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
+import { established } from "../support/install.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const README = readFileSync(join(ROOT, "README.md"), "utf8");
@@ -31,10 +32,13 @@ describe("the README", () => {
   });
 
   for (const [index, block] of BLOCKS.filter((text) => text.startsWith("kubectl")).entries()) {
-    it(`has commands that work: ${block.split("\n")[0]?.slice(0, 60)} (${index + 1})`, function () {
+    it(`has commands that work: ${block.split("\n")[0]?.slice(0, 60)} (${index + 1})`, async function () {
       this.timeout(120_000);
       const { status, stdout, stderr } = cluster("exec", "--", "bash", "-euo", "pipefail", "-c", block);
       expect(status, `${stdout}\n${stderr}`).to.equal(0);
+      await established({
+        kubectl: async (args) => cluster("exec", "--", "kubectl", ...args).stdout, // who pastes the next block has waited a moment
+      });
     });
   }
 });

@@ -65,7 +65,7 @@ describe("addresses that a registry may send us to", () => {
   });
 
   it("are judged by what the registry's name resolved to when it was connected to", async () => {
-    const transport = new Transport({ attemptMs: 1_000 });
+    const transport = new Transport({ attemptMs: 30_000 });
     const url = new URL("http://localhost:1/");
     expect(transport.nearness(url)).to.equal("public");
     const target = { registry: "localhost:1", repository: "a" };
@@ -76,7 +76,7 @@ describe("addresses that a registry may send us to", () => {
       url,
       headers: {},
       limit: 1,
-      signal: AbortSignal.timeout(2_000),
+      signal: AbortSignal.timeout(30_000),
     } as const;
     await transport.send({ ...outgoing, reach: "loopback" }).catch(() => undefined);
     expect(transport.nearness(url)).to.equal("loopback");

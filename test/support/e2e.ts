@@ -1,6 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { type ClusterHandle, requireNode, sharedCluster } from "./cluster.ts";
 import { Cosign, type KeyPair } from "./cosign.ts";
+import { applyNamespace } from "./namespaces.ts";
 
 const POLL_MS = 200;
 const VERIFIED: Readonly<Record<string, string>> = { "policy.sigstore.dev/include": "true" };
@@ -123,15 +124,17 @@ data: {dev.chainguard.enable-cip-cache: "${on}"}`);
 
   /** A namespace, whose workloads are verified unless other labels are given. */
   async namespace(name: string, labels = VERIFIED): Promise<void> {
-    await this.apply(JSON.stringify({ apiVersion: "v1", kind: "Namespace", metadata: { name, labels } }));
-    await this.#account(name);
+    await applyNamespace(this.cluster, name, labels);
   }
 
-  /** Without this ServiceAccount no Pod is made. Its controller makes it too, but may first rest where the API server was restarted. */
-  async #account(namespace: string): Promise<void> {
-    const args = ["-n", namespace, "create", "serviceaccount", "default"];
-    const { code, stderr } = await this.cluster.run([this.cluster.program("kubectl"), ...args]);
-    if (code !== 0 && !stderr.includes("already exists")) throw new Error(stderr);
+  /** Resolves when Pods of a namespace that are made from now on have the imagePullSecrets of its ServiceAccount: the API server learns of it a moment later. */
+  async pullSecretReaches(namespace: string, secret: string, image: string): Promise<void> {
+    const path = "jsonpath={.spec.imagePullSecrets[*].name}";
+    const rehearsal = ["run", "rehearsal", `--image=${image}`, "--dry-run=server", "-o", path];
+    await eventually(`the pull Secret ${secret} on new Pods`, PATIENCE_MS, async () => {
+      const names = await this.kubectl("-n", namespace, ...rehearsal);
+      return names.split(" ").includes(secret) || undefined;
+    });
   }
 
   /** A policy that asks for this stage's key on a repository prefix of the plain registry; resolves when every replica enforces it. */

@@ -50,8 +50,13 @@ export class ExternalMetrics {
       },
     };
     const items = [service, registration];
-    await cluster.kubectl(["apply", "-f", "-"], JSON.stringify({ apiVersion: "v1", kind: "List", items }));
-    await cluster.kubectl(["wait", "--for=condition=Available", `apiservice/${API_SERVICE}`, "--timeout=90s"]);
+    try {
+      await cluster.kubectl(["apply", "-f", "-"], JSON.stringify({ apiVersion: "v1", kind: "List", items }));
+      await cluster.kubectl(["wait", "--for=condition=Available", `apiservice/${API_SERVICE}`, "--timeout=90s"]);
+    } catch (thrown) {
+      await metrics.stop();
+      throw thrown;
+    }
     return metrics;
   }
 

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { clean } from "../../hack/testcluster/clean.ts";
 import { findDaemons, tryKill } from "../../hack/testcluster/processes.ts";
@@ -13,7 +13,9 @@ export async function ownSettings(prefix: string): Promise<Settings> {
     const pid = new RegExp(`^${prefix}-(\\d+)$`).exec(name)?.[1];
     if (pid === undefined || (Number(pid) !== process.pid && isAlive(Number(pid)))) continue;
     const left = settingsFrom(process.env, { name });
-    await clean(left, { logs: true });
+    await clean(left, { logs: true }).catch((thrown: unknown) => {
+      if (existsSync(left.dir)) throw thrown; // else another process of this run tidied it at the same time
+    });
     rmSync(left.dir, { recursive: true, force: true });
   }
   process.once("exit", () => endNow(settings));

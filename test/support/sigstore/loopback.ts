@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { freePort } from "../../../hack/testcluster/controlplane.ts";
 
 /** An HTTP server of the test on a free port (or `port`) of the loopback interface. */
 export interface LoopbackServer {
@@ -18,15 +19,16 @@ export interface Answer {
 /** Answers every request with what `answer` gives for its method, path and body: 404 for undefined, 500 where it throws. */
 export async function serveLoopback(
   answer: (method: string, path: string, body: Buffer) => Answer | undefined,
-  port = 0,
+  port?: number,
 ): Promise<LoopbackServer> {
+  const own = port ?? (await freePort()); // one that is not given to outgoing connections, so that another server may take it over
   const server = createServer((request, response) => {
     void judge(request, answer).then(({ status, headers, body }) =>
       response.writeHead(status ?? 200, { "content-type": "application/json", ...headers }).end(body),
     );
   });
   await new Promise<void>((ready, failed) => {
-    server.once("error", failed).listen(port, "127.0.0.1", ready);
+    server.once("error", failed).listen(own, "127.0.0.1", ready);
   });
   return {
     origin: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,

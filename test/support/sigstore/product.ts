@@ -7,6 +7,7 @@ import { LocalProduct } from "../../../hack/local/product.ts";
 import { type ApiAnswer, ApiServer } from "../api-server.ts";
 import { type ClusterHandle, sharedCluster } from "../cluster.ts";
 import { eventually } from "../kube.ts";
+import { applyNamespace } from "../namespaces.ts";
 import { TufMirror, TufRepositoryMaker } from "../tuf-repository.ts";
 import { KeylessStage, type StagedImage } from "./stage.ts";
 import { type TrustMaterial, trustedRoot } from "./trusted-root.ts";
@@ -53,14 +54,16 @@ export class ProductStage {
     const namespace = `keyless-${randomBytes(4).toString("hex")}`;
     const api = await ApiServer.connect(cluster.kubeconfig);
     const opened = new ProductStage({ stage, cluster, product, api, mirror, namespace, dir });
-    await opened.#prepare();
+    await opened.#prepare().catch(async (thrown: unknown) => {
+      await opened.close(); // nobody would hold it
+      throw thrown;
+    });
     return opened;
   }
 
   async #prepare(): Promise<void> {
     const { cluster, namespace } = this.#opened;
-    const labels = { "policy.sigstore.dev/include": "true" };
-    await this.apply({ apiVersion: "v1", kind: "Namespace", metadata: { name: namespace, labels } });
+    await applyNamespace(cluster, namespace, { "policy.sigstore.dev/include": "true" });
     await eventually("the public-good root", async () => {
       const found = await cluster.kubectl([
         "-n",
