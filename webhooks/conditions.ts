@@ -1,3 +1,4 @@
+import { stringMap } from "../core/admission/request.ts";
 import type { VerificationRecord } from "../core/cache/record.ts";
 import { messageOf } from "../core/errors.ts";
 import { type Fields, fieldsOf } from "../core/json.ts";
@@ -8,6 +9,7 @@ import {
   conditionRejection,
 } from "../core/policy/condition.ts";
 import type { PolicyVerdict } from "../core/policy/evaluate.ts";
+import { governs } from "../core/policy/match.ts";
 import type { CompiledPolicy, ObjectCondition, PolicyEngine } from "../core/policy/types.ts";
 import type { Case } from "./case.ts";
 
@@ -21,6 +23,12 @@ function subjectOf({ request }: Case, object: Fields): ConditionSubject {
   return { group: request.group, version: request.version, kind: request.kind, object };
 }
 
+/** Whether the policy's `match` selected the object as it was: nobody was guilty under a policy that was for others. */
+function governed(policy: CompiledPolicy, { request }: Case, object: Fields): boolean {
+  const { group, version, resource } = request;
+  return governs(policy, { group, version, resource, labels: stringMap(fieldsOf(object["metadata"])?.["labels"]) });
+}
+
 /**
  * `spec.policy`, which is judged for every object anew, from facts that may be cached (design D1). Only the validating webhook
  * judges it: the mutating one sees an object that others may still change.
@@ -32,25 +40,29 @@ export class Conditions {
     this.#engine = engine;
   }
 
-  /** The verdict of the whole policy, given that of its authorities. Never rejects: what can't be judged is undecided. */
+  /**
+   * The verdict of the whole policy, given that of its authorities. Never rejects: what can't be judged is undecided. `kept`: the image was
+   * there before this UPDATE; it is not refused for itself, and the object only for what was not wrong already.
+   */
   async applied(
-    policy: CompiledPolicy,
-    verdict: PolicyVerdict,
+    { policy, verdict: found }: Applied,
     config: VerificationRecord["config"],
     at: Case,
+    kept: boolean,
   ): Promise<Applied> {
-    // An image that is there already was admitted with what is known of it; only what changed is judged.
-    if (at.unchanged && verdict.kind === "fail") return { policy, verdict: { kind: "pass", matches: {} } };
+    const verdict: PolicyVerdict = kept && found.kind === "fail" ? { kind: "pass", matches: {} } : found;
     const { condition } = policy;
     if (condition === undefined || verdict.kind !== "pass" || at.phase === "mutate") return { policy, verdict };
     const judge = (object: Fields) =>
       this.#judged(condition, conditionInput(condition, verdict.matches, subjectOf(at, object), config), at);
     const now = await judge(at.request.object);
-    if (now.kind !== "fail" || !at.unchanged || at.request.oldObject === undefined) {
-      return { policy, verdict: now.kind === "pass" ? verdict : now };
+    if (now.kind === "pass") return { policy, verdict };
+    const { oldObject } = at.request;
+    if (now.kind !== "fail" || !kept || oldObject === undefined || !governed(policy, at, oldObject)) {
+      return { policy, verdict: now };
     }
     // What an object is already guilty of does not keep its controllers from touching it.
-    const before = await judge(at.request.oldObject);
+    const before = await judge(oldObject);
     return { policy, verdict: before.kind === "fail" ? verdict : now };
   }
 
@@ -74,7 +86,7 @@ function withoutBookkeeping(object: Fields): Fields {
   return { ...object, metadata: Object.fromEntries(entries) };
 }
 
-/** The policies that an UPDATE without a new image has to be judged by: those whose `spec.policy` would see another object. */
+/** The policies that an UPDATE has to be judged by for the images that it keeps: those whose `spec.policy` would see another object. */
 export function affected(at: Case): readonly CompiledPolicy[] {
   const { object, oldObject } = at.request;
   if (oldObject === undefined) return [];
