@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { Log } from "../adapters/telemetry/log.ts";
 import type { AdmissionConfig } from "../core/admission/config.ts";
 import {
@@ -42,6 +43,12 @@ export interface PullIdentity {
   readonly imagePullSecrets: readonly string[];
 }
 
+/** A hash: the names are as long and as many as their author likes, and stand in keys. They count once each, in their order, as they are read. */
+function credentialScope({ namespace, serviceAccountName, imagePullSecrets }: PullIdentity): string {
+  const names = JSON.stringify([namespace, serviceAccountName, [...new Set(imagePullSecrets)]]);
+  return createHash("sha256").update(names).digest("hex");
+}
+
 /** Reads credentials from the API server; called only when a registry has to be asked. */
 export interface Keychains {
   forPod(identity: PullIdentity): Promise<Keychain>;
@@ -74,7 +81,7 @@ export class Case {
   readonly annotation: string | undefined;
   /** What the object had before this UPDATE. */
   readonly previous: string | undefined;
-  /** Names the credentials that the keychain will hold, so that shared work is shared only among equals. */
+  /** Stands for the credentials that the keychain will hold, so that shared work is shared only among equals. */
   readonly credentialScope: string;
   readonly #tools: CaseTools;
   readonly #identity: PullIdentity;
@@ -106,11 +113,7 @@ export class Case {
     this.#identity = input.identity;
     this.restarted = input.restarted;
     this.unchanged = input.unchanged;
-    this.credentialScope = [
-      input.identity.namespace,
-      input.identity.serviceAccountName,
-      ...input.identity.imagePullSecrets,
-    ].join("/");
+    this.credentialScope = credentialScope(input.identity);
     this.context = {
       cluster: snapshot.cluster,
       epoch: snapshot.config.epoch,

@@ -24,7 +24,10 @@ export interface OwnerFacts {
 export class Memory {
   readonly records: LRUCache<string, VerificationRecord>;
   /** Digests of tags by the credentials that were asked with, and when they were resolved (milliseconds since the epoch). */
-  readonly pins = new LRUCache<string, { readonly digest: Digest; readonly resolvedAt: number }>({ max: 20_000 });
+  readonly pins = new LRUCache<string, { readonly digest: Digest; readonly resolvedAt: number }>({
+    maxSize: 8 * MEBIBYTE,
+    sizeCalculation: ({ digest }, key) => key.length + digest.length + ENTRY_OVERHEAD,
+  });
   readonly denials: LRUCache<string, Extract<AuthorityOutcome, { readonly kind: "failed" }>>;
   /** Annotations that opened, and by which keyring: a request under way when a key is dropped must not bring it back. */
   readonly opened = new LRUCache<string, { readonly by: Sealer; readonly opened: Opened }>({
@@ -56,7 +59,7 @@ export class Memory {
       ...aging,
       maxSize: 16 * MEBIBYTE,
       ttl: OWNER_TTL_MS,
-      sizeCalculation: (facts, uid) => uid.length + (facts.annotation?.length ?? 0) + ENTRY_OVERHEAD,
+      sizeCalculation: (facts, key) => key.length + JSON.stringify(facts).length + ENTRY_OVERHEAD,
     });
   }
 

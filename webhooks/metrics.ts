@@ -1,8 +1,17 @@
 import { Counter, Histogram, type Registry } from "prom-client";
 import type { ObserveRequest } from "../adapters/registry/transport.ts";
+import type { AdmissionRequest } from "../core/admission/request.ts";
 import { LegacyMetrics } from "./legacy-metrics.ts";
+import { requestLabels } from "./request-labels.ts";
+import type { ReviewResponse } from "./review.ts";
 
-/** The metrics of admission. Labels are closed sets: never an image, a name or a digest. */
+function outcomeOf({ allowed, status, patch, warnings }: ReviewResponse): string {
+  if (!allowed) return status?.code === 400 ? "denied" : "error";
+  if (patch !== undefined) return "patched";
+  return warnings === undefined ? "allowed" : "warned";
+}
+
+/** The metrics of admission. Labels are closed sets, whatever a review says: never an image, a name or a digest. */
 export class WebhookMetrics {
   readonly admissions: Counter<"webhook" | "kind" | "outcome">;
   readonly duration: Histogram<"webhook">;
@@ -80,6 +89,14 @@ export class WebhookMetrics {
       help: "Metadata-only reads of owners",
       registers,
     });
+  }
+
+  /** Counts one answered review. */
+  answered(webhook: string, request: AdmissionRequest, answer: ReviewResponse, milliseconds: number): void {
+    const labels = requestLabels(request);
+    this.admissions.inc({ webhook, kind: labels.kind, outcome: outcomeOf(answer) });
+    this.duration.observe({ webhook }, milliseconds / 1000);
+    this.legacy.observe(request.operation, labels, answer.allowed, milliseconds);
   }
 
   /** Counts one HTTP request of the registry client. */

@@ -20,7 +20,7 @@ function resourceOf(owner: OwnerRef): Resource | undefined {
 }
 
 /** What stands on an object that others may inherit from. */
-export function ownerFacts(metadata: unknown): OwnerFacts {
+function ownerFacts(metadata: unknown): OwnerFacts {
   const fields = fieldsOf(metadata);
   const annotation = cacheAnnotation(metadata);
   const next = controllerOwner(fields);
@@ -28,17 +28,22 @@ export function ownerFacts(metadata: unknown): OwnerFacts {
 }
 
 /**
- * What an owner's facts are remembered as, or undefined if they are not. A ReplicaSet or Job has one template for life. A StatefulSet or
- * DaemonSet is written in place, perhaps through another replica: what it said holds for the children of one revision. A CronJob
- * is too, and its Jobs, rare as they are, name no revision.
+ * What an owner's facts are remembered as, or undefined if they are not: all that they are read by, so that memory answers for no owner
+ * that the API server would not answer for. A ReplicaSet or Job has one template for life. A StatefulSet or DaemonSet is written in
+ * place, perhaps through another replica: what it said holds for the children of one revision. A CronJob is too, and its Jobs, rare as
+ * they are, name no revision.
  */
-function memoryKey({ kind, uid }: OwnerRef, revision: string | undefined): string | undefined {
+function memoryKey({ kind, name, uid }: OwnerRef, revision: string | undefined, namespace: string): string | undefined {
   if (kind === "CronJob") return undefined;
-  if (kind !== "StatefulSet" && kind !== "DaemonSet") return uid;
-  return revision === undefined ? undefined : `${uid} ${revision}`;
+  const inPlace = kind === "StatefulSet" || kind === "DaemonSet";
+  if (inPlace && revision === undefined) return undefined;
+  return JSON.stringify([namespace, kind, name, uid, ...(inPlace ? [revision] : [])]);
 }
 
-/** Reads the annotations of an object's controllers, nearest first: one metadata-only GET each, and none when memory has it. */
+/**
+ * Reads the annotations of an object's controllers, nearest first: one metadata-only GET each, and none when memory has it. Reviews of
+ * the owners teach it nothing: another webhook may refuse them yet, and a forged one shows what never was.
+ */
 export class Owners {
   readonly #client: KubeClient;
   readonly #memory: Memory;
@@ -77,17 +82,17 @@ export class Owners {
     namespace: string,
     signal: AbortSignal,
   ): Promise<OwnerFacts> {
-    const key = memoryKey(owner, revision);
+    const { kind, name, uid } = owner;
+    const resource = resourceOf(owner);
+    if (resource === undefined || uid === "") return NONE;
+    const key = memoryKey(owner, revision, namespace);
     const known = key === undefined ? undefined : this.#memory.owners.get(key);
     if (known !== undefined) return known;
-    const resource = resourceOf(owner);
-    if (resource === undefined || owner.uid === "") return NONE;
     try {
       const read = (shared: AbortSignal) =>
         this.#read(resource, owner, key, namespace, AbortSignal.any([shared, AbortSignal.timeout(LOOKUP_MS)]));
-      return (await this.#reads.get(`${namespace}/${key ?? owner.uid}`, signal, read)).value;
+      return (await this.#reads.get(key ?? JSON.stringify([namespace, kind, name, uid]), signal, read)).value;
     } catch (thrown) {
-      const { kind, name } = owner;
       this.#log.warn("owner not read: its records are not used", { kind, namespace, name, error: messageOf(thrown) });
       return NONE;
     }

@@ -28,12 +28,6 @@ function deadline(query: string, budgetMs: number): AbortSignal {
   return AbortSignal.timeout(Math.max(500, Math.min(asked, budgetMs)));
 }
 
-function outcomeOf({ allowed, status, patch, warnings }: ReviewResponse): string {
-  if (!allowed) return status?.code === 400 ? "denied" : "error";
-  if (patch !== undefined) return "patched";
-  return warnings === undefined ? "allowed" : "warned";
-}
-
 /** The handler of the HTTPS server: AdmissionReview in, AdmissionReview out. Whatever goes wrong is answered with a refusal. */
 export function admissionHandler(
   endpoints: ReadonlyMap<string, Endpoint>,
@@ -56,10 +50,7 @@ export function admissionHandler(
     response
       .writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(body) })
       .end(body);
-    const milliseconds = performance.now() - started;
-    metrics.admissions.inc({ webhook: endpoint.name, kind: decoded.kind, outcome: outcomeOf(answer) });
-    metrics.duration.observe({ webhook: endpoint.name }, milliseconds / 1000);
-    metrics.legacy.observe(decoded, answer.allowed, milliseconds);
+    metrics.answered(endpoint.name, decoded, answer, performance.now() - started);
   };
 }
 

@@ -12,7 +12,6 @@ import { Case, type CaseTools, type Phase, type PullIdentity, type Snapshot } fr
 import { affected } from "./conditions.ts";
 import type { Denials } from "./denials.ts";
 import type { Judge, Judgement } from "./judge.ts";
-import { ownerFacts } from "./owners.ts";
 import { allowed, denied, type ReviewResponse } from "./review.ts";
 
 export interface WorkloadTools extends CaseTools {
@@ -72,7 +71,6 @@ export class Workloads {
     const kind = workloadKind(request.group, request.kind);
     if (kind === undefined || isExempt(request, kind)) return allowed(request.uid, [], []);
     const at = this.#case(request, kind, "validate", snapshot, signal);
-    this.#teachOwners(request, snapshot);
     const { results, conclusion } = at.unchanged ? await this.#rejudge(at, kind) : await this.#conclude(at, kind);
     this.#report(request, results, conclusion);
     if (conclusion.errors !== undefined)
@@ -110,13 +108,6 @@ export class Workloads {
       { request, phase, snapshot, now: this.#tools.clock.now(), signal, identity, restarted, unchanged },
       this.#tools,
     );
-  }
-
-  /** What was just admitted is what its children will ask for: this replica need not read it from the API server. */
-  #teachOwners(request: AdmissionRequest, snapshot: Snapshot): void {
-    const uid = fieldsOf(request.object["metadata"])?.["uid"];
-    if (!snapshot.config.cacheEnabled || request.dryRun || request.kind === "Pod" || typeof uid !== "string") return;
-    this.#tools.memory.owners.set(uid, ownerFacts(request.object["metadata"]));
   }
 
   #report(request: AdmissionRequest, results: Answer["results"], conclusion: Conclusion): void {

@@ -4,9 +4,11 @@ import { FakeClock } from "../support/fake-clock.ts";
 import {
   APP,
   annotation,
+  imageOf,
   type Json,
   nothing,
   Outside,
+  owned,
   replica,
   SIGNED,
   UNSIGNED,
@@ -29,19 +31,22 @@ describe("a dry run", () => {
     const podSpec = { containers: [{ name: "c", image: PINNED, env: [{ name: "A", value }] }] };
     return { ...object, spec: { template: { metadata: {}, spec: podSpec } } };
   };
+  const restarted = (object: Json): Json => {
+    const podSpec = { containers: [{ name: "c", image: APP }] };
+    return { ...object, spec: { template: { metadata: { annotations: { restartedAt: "now" } }, spec: podSpec } } };
+  };
 
   it("teaches nobody what an owner would say: its children are told what was written", async () => {
     const by = await replica(outside, {}, clock);
-    const { object } = await by.send("CREATE", workload("Deployment", "app", PINNED), { dryRun });
-    expect(annotation(object)).to.be.a("string");
-    expect(by.memory.owners.get("uid-app")).to.equal(undefined);
-    await by.send("CREATE", workload("Deployment", "app", PINNED));
-    expect(by.memory.owners.get("uid-app")?.annotation).to.equal(annotation(object));
-    await by.send("UPDATE", workload("Deployment", "app", `ghcr.io/team/app@${UNSIGNED}`), {
-      oldObject: object,
-      dryRun,
-    });
-    expect(by.memory.owners.get("uid-app")?.annotation).to.equal(annotation(object));
+    const { object } = await by.send("CREATE", workload("Deployment", "app", APP));
+    outside.owners.set("app", object);
+    outside.tags.set(APP, UNSIGNED);
+    outside.outcome = () => ({ kind: "matched", match: { signatures: [{ id: "s1" }] } });
+    const tried = await by.send("UPDATE", restarted(object), { oldObject: object, dryRun });
+    expect(annotation(tried.object)).to.include(UNSIGNED);
+    expect(by.memory.owners.size).to.equal(0);
+    const child = await by.send("CREATE", workload("Pod", "p", APP, owned("app", "Deployment")));
+    expect(imageOf(child.object)).to.equal(`${APP}@${SIGNED}`);
   });
 
   it("of what is refused sends no Event; the real run does", async () => {

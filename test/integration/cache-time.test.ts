@@ -163,11 +163,13 @@ describe("time and the cache", () => {
   });
 
   it("a tag's digest from the future, after the clock was set back, is asked for again", async () => {
-    first.memory.pins.set("ghcr.io/team/app:v1 team/default", {
-      digest: UNSIGNED,
-      resolvedAt: clock.now().getTime() + HOUR,
-    });
-    expect((await asks(first, workload("Pod", "p", APP))).resolve).to.equal(1);
+    const pod = workload("Pod", "p", APP);
+    await asks(first, pod);
+    const [key = ""] = first.memory.pins.keys();
+    const resolvedAt = clock.now().getTime() + HOUR;
+    first.memory.pins.clear();
+    first.memory.pins.set(key, { digest: UNSIGNED, resolvedAt });
+    expect((await asks(first, pod)).resolve).to.equal(1);
   });
 
   it("a refusal is remembered for five seconds", async () => {
