@@ -17,7 +17,7 @@ import {
 } from "../../core/product/harbor-endpoint.ts";
 import { type CacheRegistryObject, REASON, type Reason, type Upstream } from "../../crds/index.ts";
 import { resolveUpstream } from "../incluster/upstreams.ts";
-import { inParallel } from "../refresh/parallel.ts";
+import { inParallel } from "../parallel.ts";
 import type { ProductContext } from "./provider.ts";
 
 /** How the endpoint for one upstream is after a look at it. */

@@ -3,10 +3,10 @@ import { keychainFor, type Place, wayOf } from "../../adapters/caches/place.ts";
 import { pullKeychain } from "../../adapters/caches/pullsecret.ts";
 import { createPuller, type Puller } from "../../adapters/registry/puller.ts";
 import type { Source } from "../../adapters/registry/requests.ts";
+import { durationMs } from "../../core/duration.ts";
 import { DomainError } from "../../core/errors.ts";
 import { isPlainHttpHost } from "../../core/image/reference.ts";
 import type { Credentials } from "../../core/policy/types.ts";
-import { durationMs } from "../../core/duration.ts";
 import type { CacheRegistryObject } from "../../crds/index.ts";
 import type { Objects, SecretObject } from "../resources.ts";
 

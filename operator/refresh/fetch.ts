@@ -3,10 +3,10 @@ import { startDeadline } from "../../adapters/deadline.ts";
 import { isRegistryError } from "../../adapters/registry/errors.ts";
 import { timestamp } from "../../core/conditions.ts";
 import { type HeldTag, keyOf, pullReason } from "../../core/refresh/held.ts";
+import { inParallel } from "../parallel.ts";
 import { inCache, type Scene, type Sight } from "./look.ts";
 import type { RefreshMetrics } from "./metrics.ts";
 import type { Fetched } from "./notes.ts";
-import { inParallel } from "./parallel.ts";
 import { pullImage } from "./pull.ts";
 
 /** The bounds of one pass. */

@@ -4,8 +4,8 @@ import { toUpstream } from "../../core/cacherule/mapping.ts";
 import { tagsToFollow } from "../../core/refresh/follow.ts";
 import type { HeldTag, WantedTag } from "../../core/refresh/held.ts";
 import type { RefreshPlan } from "../../core/refresh/plan.ts";
+import { inParallel } from "../parallel.ts";
 import type { CacheDoor, Door } from "./doors.ts";
-import { inParallel } from "./parallel.ts";
 
 /** The bounds of one look at one rule. */
 export interface LookLimits {
