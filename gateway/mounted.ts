@@ -16,6 +16,8 @@ export interface MountedOptions {
   readonly onTls?: (pair: TlsPair) => void | Promise<void>;
 }
 
+/** Stands for all the files where they cannot be read. */
+const MOUNT = "mount";
 const SIZE_LIMIT = 512 * 1024;
 
 /** The text of a file, or undefined where there is none. Throws when it is too large or cannot be read. */
@@ -61,10 +63,15 @@ export class MountedAccess {
     return this.#used.has(TLS_CERT_FILE);
   }
 
+  /** Whether the last look found something that cannot be used in place of this file. */
+  isUnusable(file: string): boolean {
+    return this.#problems.has(file) || this.#problems.has(MOUNT);
+  }
+
   /** Looks for changes. Never rejects. */
   async poll(): Promise<void> {
     const { directory } = this.#options;
-    await this.#attempt("mount", async () => {
+    await this.#attempt(MOUNT, async () => {
       const data = await realpath(join(directory, "..data")).catch(() => directory);
       const [access, upstreams, cert, key] = await Promise.all(
         [ACCESS_FILE, UPSTREAMS_FILE, TLS_CERT_FILE, TLS_KEY_FILE].map(async (file) => await textOf(join(data, file))),

@@ -3,6 +3,7 @@ import { pipeline } from "node:stream/promises";
 import type { RouteMatch } from "../core/cacherule/routes.ts";
 import type { Refusal } from "../core/gateway/access-errors.ts";
 import { judgeAnswer } from "../core/gateway/answer.ts";
+import { blobHeadRequest, blobHeadResponse } from "../core/gateway/blob-head.ts";
 import {
   backendFailed,
   backendTimedOut,
@@ -12,10 +13,10 @@ import {
   type Wanted,
 } from "../core/gateway/errors.ts";
 import { type HeaderMap, headerOf, requestHeaders, responseHeaders } from "../core/gateway/headers.ts";
-import { lastOf, renameTagsList, rewriteNextLink } from "../core/gateway/pages.ts";
+import { cutAfter, renameTagsList, rewriteNextLink } from "../core/gateway/pages.ts";
 import { formatRegistryPath, type RepositoryRequest } from "../core/gateway/request.ts";
 import { PRIVATE_HEADER } from "../core/gatewayaccess/names.ts";
-import { asBackendError, type BackendAnswer, BackendError, type Backends } from "./backend.ts";
+import { asBackendError, type BackendAnswer, BackendError, type BackendRequest, type Backends } from "./backend.ts";
 import { Meter, tooLong } from "./body.ts";
 import { JSON_HEADERS, sendError } from "./respond.ts";
 import { hasDigest, isCheckable, OtherContent, Verified } from "./verified.ts";
@@ -115,13 +116,12 @@ export class BackendProxy {
     }
   }
 
-  async #ask({ method, request, headers, match }: Exchange, signal: AbortSignal): Promise<BackendAnswer> {
-    const paged = request.kind === "tags";
+  async #ask(exchange: Exchange, signal: AbortSignal): Promise<BackendAnswer> {
+    const { request, match } = exchange;
     return await this.#options.backends.open({
       origin: this.#options.originOf(match.upstream.host),
-      method: paged ? "GET" : method, // distribution has no HEAD for lists
       path: formatRegistryPath(request, match.upstream.repository),
-      headers: requestHeaders(paged ? {} : headers, method),
+      ...backendRequest(exchange),
       signal,
     });
   }
@@ -161,7 +161,10 @@ export class BackendProxy {
     }
     if (exchange.method === "HEAD") {
       discard(answer);
-      res.writeHead(answer.status, responseHeaders(answer.headers)).end();
+      const headers = isBlob ? blobHeadResponse(answer.status, answer.headers) : responseHeaders(answer.headers);
+      if (headers === undefined)
+        throw new BackendError("BACKEND_MALFORMED", "its backend does not say how long the blob is");
+      res.writeHead(200, headers).end();
       return NOTHING;
     }
     const digest = digestToCheck(exchange, answer);
@@ -189,6 +192,13 @@ export class BackendProxy {
   }
 }
 
+/** How a backend is asked what a client asks. Distribution has no HEAD for lists, and for blobs none that is worth it. */
+function backendRequest({ method, request, headers }: Exchange): Pick<BackendRequest, "method" | "headers"> {
+  if (request.kind === "tags") return { method: "GET", headers: requestHeaders({}, method) };
+  if (request.kind === "blob" && method === "HEAD") return { method: "GET", headers: blobHeadRequest(headers) };
+  return { method, headers: requestHeaders(headers, method) };
+}
+
 function manifestOf({ headers }: BackendAnswer, content: Buffer, digest: string | undefined): Whole {
   if (digest !== undefined && !hasDigest(content, digest)) throw new OtherContent();
   return { content, headers: responseHeaders(headers) };
@@ -197,7 +207,7 @@ function manifestOf({ headers }: BackendAnswer, content: Buffer, digest: string 
 /** A tags list under the name that the client knows, and `link` to its next page, likewise. Throws `BackendError` where one of them is none. */
 function listOf({ request, match }: Exchange, content: Buffer, link: string | undefined): Whole {
   const { repository } = request;
-  const page = request.kind === "tags" ? renameTagsList(content.toString(), repository, lastOf(request)) : undefined;
+  const page = request.kind === "tags" ? renameTagsList(content.toString(), repository, cutAfter(request)) : undefined;
   const sent = { ...request, repository: match.upstream.repository };
   const next = link === undefined ? undefined : rewriteNextLink(link, sent, repository);
   if (page === undefined || (link !== undefined && next === undefined))

@@ -10,6 +10,14 @@ import { createRegistry } from "../adapters/telemetry/metrics.ts";
 import { VERSION } from "../adapters/version.ts";
 import { backendUrl } from "../core/cacheregistry/names.ts";
 import { type AccessPolicy, ownUsers } from "../core/gateway/policy.ts";
+import {
+  certificateAwaited,
+  clientsAwaited,
+  type MountSeen,
+  registryAwaited,
+  rulesAwaited,
+} from "../core/gateway/waiting.ts";
+import { ACCESS_FILE, TLS_CERT_FILE } from "../core/gatewayaccess/names.ts";
 import { CACHE_REGISTRIES, CACHE_RULES, type CacheRegistryObject, type CacheRuleObject } from "../crds/index.ts";
 import { Access } from "./access.ts";
 import { accessPage } from "./access-page.ts";
@@ -29,6 +37,7 @@ import { Rules } from "./rules.ts";
 import { rulesPage } from "./rules-page.ts";
 import { createGateway } from "./server.ts";
 import { TokenReviews } from "./token-reviews.ts";
+import { tellWaiting } from "./waiting.ts";
 
 const POLL_MS = 1_000;
 
@@ -68,13 +77,7 @@ export async function run(env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<
   const options = { ...served, access, limits, metrics, log };
   const listener = new Listener({ port: config.registryPort, handler: createGateway(options), log });
 
-  const ready = new Map<string, Check>([
-    ["rules", () => (rules.table === undefined ? "the CacheRules are not loaded yet" : undefined)],
-    ["access", () => (registries.hasSynced ? undefined : "the CacheRegistry is not loaded yet")],
-    ["clients", () => (mounted?.document === undefined && mounted ? "the clients are not loaded yet" : undefined)],
-    ["listening", () => (listener.port === undefined ? "there is no certificate to serve with yet" : undefined)],
-    ["serving", () => (signal.aborted ? "the process is ending" : undefined)],
-  ]);
+  const ready = readiness(config, { rules, registries, mounted, listener, signal });
   const pages = new Map<string, () => unknown>([
     ["/-/rules", () => rulesPage(config.registry, rules.table, probe, originOf)],
     ["/-/access", () => accessPage(policy.current, mounted?.document)],
@@ -83,13 +86,44 @@ export async function run(env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<
   if (!config.tls) await listener.startPlain();
   const polling = keepPolling(mounted, end.signal);
   log.info("gateway started", { statusPort: status.port, namespace: config.namespace, tls: config.tls });
+  const telling = tellWaiting({ checks: ready, clock: systemClock, log, signal });
 
   await aborted(signal);
   log.info("gateway draining", { drainMs: config.drainMs, graceMs: config.graceMs });
   await listener.drain(config.drainMs, config.graceMs);
   end.abort();
-  await Promise.all([...informing, polling, backends.close(), upstream.close(), client.close(), status.close()]);
+  await Promise.all([
+    ...informing,
+    polling,
+    telling,
+    backends.close(),
+    upstream.close(),
+    client.close(),
+    status.close(),
+  ]);
   log.info("gateway ended");
+}
+
+interface Waited {
+  readonly rules: Rules;
+  readonly registries: Informer<CacheRegistryObject>;
+  readonly mounted: MountedAccess | undefined;
+  readonly listener: Listener;
+  readonly signal: AbortSignal;
+}
+
+function readiness(
+  { registry, accessDirectory: directory = "" }: GatewayConfig,
+  { rules, registries, mounted, listener, signal }: Waited,
+): ReadonlyMap<string, Check> {
+  const seen = (file: string): MountSeen => ({ registry, directory, unusable: mounted?.isUnusable(file) === true });
+  return new Map<string, Check>([
+    ["rules", () => (rules.table === undefined ? rulesAwaited() : undefined)],
+    ["access", () => (registries.hasSynced ? undefined : registryAwaited(registry))],
+    ["clients", () => (mounted?.document === undefined && mounted ? clientsAwaited(seen(ACCESS_FILE)) : undefined)],
+    ["listening", () => (listener.port === undefined ? certificateAwaited(seen(TLS_CERT_FILE)) : undefined)],
+    ["serving", () => (signal.aborted ? "the process is ending" : undefined)],
+  ]);
 }
 
 function mountedAccess(

@@ -45,7 +45,7 @@ export function judgeAnswer(status: number, headers: HeaderMap, wanted: Wanted, 
     const why = foreign(wanted, headers);
     return why === undefined ? { kind: "content" } : fail(backendFailed(why, wanted, scope));
   }
-  if (status === 304 || status === 416) return { kind: "headers" };
+  if (status === 304 || status === 412 || status === 416) return { kind: "headers" };
   if (status === 404) return fail(notFound(wanted, scope));
   if (status === 401 || status === 403) return fail(upstreamDenied(wanted, scope));
   if (status === 429) return fail(upstreamThrottles(scope));

@@ -23,14 +23,18 @@ export function rewriteNextLink(link: string, sent: RepositoryRequest, repositor
   return `<${formatRegistryPath(next, repository)}>; rel="next"`;
 }
 
-/** The tag after which the page that a client asks for begins. */
-export function lastOf({ query }: { readonly query: string }): string | undefined {
-  return new URLSearchParams(query).get("last") ?? undefined;
+/**
+ * The tag up to which a backend's list must be cut. CNCF distribution in proxy mode leaves `last` to the upstream where the request has
+ * an `n`, and sends the whole list where it has none. The upstream's page is never cut: in whose order it is, nothing says.
+ */
+export function cutAfter({ query }: { readonly query: string }): string | undefined {
+  const asked = new URLSearchParams(query);
+  return asked.has("n") ? undefined : (asked.get("last") ?? undefined);
 }
 
 /**
- * The tags after `last` ("beginning non-inclusively with <tagname>"): without `n` CNCF distribution in proxy mode sends the whole list.
- * A `last` that is no tag has a place only in a list that is in order.
+ * The tags of a whole list after `last` ("beginning non-inclusively with <tagname>"). A `last` that is no tag has a place only in a list
+ * that is in order.
  */
 function tagsAfter(tags: readonly string[], last: string): readonly string[] {
   const place = tags.indexOf(last);

@@ -3,12 +3,21 @@ import { expect } from "chai";
 import { eventually } from "../support/kube.ts";
 import { DOCKER, DOCKER_LIST, DOCKER_MANIFEST, type MultiArch, pushMultiArch } from "../support/multi-arch.ts";
 import { ociErrorOf, type Row, serveRows } from "../support/oci-rows.ts";
-import { acceptedRule, Cleanup, Distribution, GatewayProcess, OCI_INDEX, OCI_MANIFEST } from "./gateway-harness.ts";
+import {
+  acceptedRule,
+  Cleanup,
+  Distribution,
+  digestOf,
+  GatewayProcess,
+  OCI_INDEX,
+  OCI_MANIFEST,
+} from "./gateway-harness.ts";
 
 const ZEROS = `sha256:${"0".repeat(64)}`;
 const ALL = [OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST].join(", ");
 const layer = randomBytes(10_000);
 const other = Buffer.from("content known by its SHA-512");
+const empty = Buffer.alloc(0);
 const SHA512 = `sha512:${createHash("sha512").update(other).digest("hex")}`;
 
 /** The workflow category "Pull" of the distribution specification v1.1.1, row by row: each names the sentence that it holds. */
@@ -27,6 +36,7 @@ describe("The OCI distribution specification through the gateway: pull", () => {
     oci = await pushMultiArch(upstream, "acme/app", "multi");
     docker = await pushMultiArch(upstream, "acme/app", "docker", DOCKER);
     await upstream.pushBlob("acme/app", other, SHA512);
+    await upstream.pushBlob("acme/app", empty);
     await upstream.pushImage("acme/app", "cold", Buffer.from("0123456789"));
     gateway = await GatewayProcess.start(cleanup, {
       registry: "main",
@@ -178,6 +188,16 @@ describe("The OCI distribution specification through the gateway: pull", () => {
         ...(method === "GET" && { body: () => other }),
       }),
     ),
+    ...["HEAD", "GET", "HEAD"].map(
+      (method): Row => ({
+        spec: 'end-2: "A HEAD request to an existing blob or manifest URL MUST return 200 OK.": a blob of no bytes',
+        method,
+        path: () => blob(digestOf(empty)),
+        status: 200,
+        digest: () => digestOf(empty),
+        ...(method === "HEAD" && { sameAsGet: true }),
+      }),
+    ),
     ...["GET", "HEAD"].map(
       (method): Row => ({
         spec: '"If the blob is not found in the repository, the response code MUST be 404 Not Found." (code-1)',
@@ -239,6 +259,32 @@ describe("The OCI distribution specification through the gateway: pull", () => {
       status: 304,
       body: () => Buffer.alloc(0),
     },
+    ...["GET", "HEAD"].flatMap((method): Row[] => [
+      {
+        spec: `${SUPPORTS_RANGE} Section 13.1.1, If-Match: of other content nothing`,
+        method,
+        path: () => blob(image.layer),
+        headers: { "if-match": `"${ZEROS}"` },
+        status: 412,
+        body: () => Buffer.alloc(0),
+      },
+      {
+        spec: `${SUPPORTS_RANGE} Section 13.1.1, If-Match: of the same content all`,
+        method,
+        path: () => blob(image.layer),
+        headersLater: () => ({ "if-match": `"${image.layer}"` }),
+        status: 200,
+        digest: () => image.layer,
+      },
+      {
+        spec: `${SUPPORTS_RANGE} Section 13.1.4, If-Unmodified-Since: without a date of its own it MUST be ignored`,
+        method,
+        path: () => blob(image.layer),
+        headers: { "if-unmodified-since": "Thu, 01 Jan 1970 00:00:00 GMT" },
+        status: 200,
+        digest: () => image.layer,
+      },
+    ]),
   ];
 
   serveRows("Determining support", support, () => gateway);

@@ -69,7 +69,9 @@ describe("The gateway over TLS", () => {
   it("listens to nobody before there is a certificate: not plainly, and it is not ready", async () => {
     await eventually("the status page", async () => (await stage.readiness()) === 503);
     const readyz = await (await fetch(`${stage.statusOrigin}/readyz`)).text();
-    expect(readyz).to.include("there is no certificate to serve with yet");
+    const reason = `there is no certificate to serve with yet (spec.inCluster.tls): ${stage.mount.directory} has no tls.crt and tls.key`;
+    expect(readyz).to.include(reason).and.include(`kubectl describe cacheregistry ${stage.registry}`);
+    await eventually("it is logged", () => stage.output.includes(reason));
     const plain = await fetch(`http://127.0.0.1:${port()}/v2/`).catch(() => "refused");
     expect(plain).to.equal("refused");
   });

@@ -23,6 +23,7 @@ describe("the backend's answer", () => {
     ["a manifest by digest", [200, good, byDigest, scope], "content"],
     ["a part of a blob", [206, good, blob, scope], "content"],
     ["not modified", [304, {}, byTag, scope], "headers"],
+    ["another than the client's If-Match names", [412, {}, blob, scope], "headers"],
     ["an unsatisfiable range", [416, {}, blob, scope], "headers"],
     ["a page without a digest", [200, { "content-type": "text/html" }, byTag, scope], "502 UNKNOWN"],
     ["another digest than was asked for", [200, { "docker-content-digest": OTHER }, byDigest, scope], "502 UNKNOWN"],

@@ -1,8 +1,9 @@
 import { expect } from "chai";
 import fc from "fast-check";
 import { judgeAnswer } from "../../core/gateway/answer.ts";
+import { blobHeadRequest, blobHeadResponse } from "../../core/gateway/blob-head.ts";
 import { requestHeaders } from "../../core/gateway/headers.ts";
-import { renameTagsList, rewriteNextLink } from "../../core/gateway/pages.ts";
+import { cutAfter, renameTagsList, rewriteNextLink } from "../../core/gateway/pages.ts";
 import { parseRegistryRequest } from "../../core/gateway/request.ts";
 
 const SHA256 = `sha256:${"0".repeat(64)}`;
@@ -42,10 +43,44 @@ describe("what the specification says and CNCF distribution does not do", () => 
     );
   });
 
-  it("a list in another order than ours is cut only where `last` stands in it", () => {
+  it("a whole list in another order than ours is cut only where `last` stands in it", () => {
     const body = '{"name":"x","tags":["a","B","c"]}'; // case-insensitive, as the specification's text has it
     expect(renameTagsList(body, "y", "a")).to.equal('{"name":"y","tags":["B","c"]}');
     expect(renameTagsList(body, "y", "b")).to.equal('{"name":"y","tags":["a","B","c"]}');
+  });
+
+  it("a page of the upstream's is passed on as it is, in whatever order its tags are", () => {
+    const pages: [string, string[]][] = [
+      ["a", ["B"]],
+      ["v9", ["v10", "v11"]],
+      ["1.9", ["1.10", "1.11"]],
+      ["b", ["C", "D"]],
+    ];
+    for (const [last, tags] of pages) {
+      const body = JSON.stringify({ name: "y", tags });
+      expect(renameTagsList(body, "y", cutAfter({ query: `n=${tags.length}&last=${last}` })), last).to.equal(body);
+    }
+    expect(cutAfter({ query: "n=0&last=a" })).to.equal(undefined);
+    expect(cutAfter({ query: "last=a" }), "control: without n the list is the whole").to.equal("a");
+    expect(cutAfter({ query: "" })).to.equal(undefined);
+  });
+});
+
+describe("HEAD of a blob", () => {
+  it("asks for its first byte, under the client's conditions but for its range", () => {
+    const asked = blobHeadRequest({ range: "bytes=5-9", "if-range": '"x"', "if-match": '"y"', "if-none-match": '"z"' });
+    expect(asked).to.include({ range: "bytes=0-0", "if-match": '"y"', "if-none-match": '"z"' });
+    expect(asked).to.not.have.property("if-range");
+  });
+
+  it("is as long as the whole, whether all came or a part", () => {
+    const headers = { etag: "x", "docker-content-digest": SHA256 };
+    const told = { ...headers, "content-length": "10000" };
+    const part = { ...headers, "content-length": "1", "content-range": "bytes 0-0/10000" };
+    expect(blobHeadResponse(200, told)).to.deep.equal(told);
+    expect(blobHeadResponse(206, part)).to.deep.equal(told);
+    for (const range of [undefined, "bytes 0-0/*", "bytes 1-1/5", "items 0-0/5", "bytes 0-0/0", "bytes 0-0/1e3"])
+      expect(blobHeadResponse(206, { ...part, "content-range": range }), range).to.equal(undefined);
   });
 });
 
