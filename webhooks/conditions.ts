@@ -7,6 +7,7 @@ import {
   conditionInput,
   conditionReason,
   conditionRejection,
+  readsObject,
 } from "../core/policy/condition.ts";
 import type { PolicyVerdict } from "../core/policy/evaluate.ts";
 import { governs } from "../core/policy/match.ts";
@@ -23,7 +24,7 @@ function subjectOf({ request }: Case, object: Fields): ConditionSubject {
   return { group: request.group, version: request.version, kind: request.kind, object };
 }
 
-/** Whether the policy's `match` selected the object as it was: nobody was guilty under a policy that was for others. */
+/** Whether the policy's `match` selects the object, in this form of it. */
 function governed(policy: CompiledPolicy, { request }: Case, object: Fields): boolean {
   const { group, version, resource } = request;
   return governs(policy, { group, version, resource, labels: stringMap(fieldsOf(object["metadata"])?.["labels"]) });
@@ -61,7 +62,7 @@ export class Conditions {
     if (now.kind !== "fail" || !kept || oldObject === undefined || !governed(policy, at, oldObject)) {
       return { policy, verdict: now };
     }
-    // What an object is already guilty of does not keep its controllers from touching it.
+    // What an object is already guilty of does not keep its controllers from touching it; under a policy that was for others, none was guilty.
     const before = await judge(oldObject);
     return { policy, verdict: before.kind === "fail" ? verdict : now };
   }
@@ -86,12 +87,17 @@ function withoutBookkeeping(object: Fields): Fields {
   return { ...object, metadata: Object.fromEntries(entries) };
 }
 
-/** The policies that an UPDATE has to be judged by for the images that it keeps: those whose `spec.policy` would see another object. */
+/**
+ * The policies that an UPDATE has to be judged by for the images that it keeps: those whose `spec.policy` reads the object, and would see
+ * another one or did not govern it before. `readsOf` in core/webhookconfig/reads.ts has the API server ask about the same.
+ */
 export function affected(at: Case): readonly CompiledPolicy[] {
   const { object, oldObject } = at.request;
   if (oldObject === undefined) return [];
-  return at.snapshot.policies.filter(({ condition }) => {
-    if (condition === undefined || !(condition.includeSpec || condition.includeObjectMeta)) return false;
+  return at.snapshot.policies.filter((policy) => {
+    const { condition } = policy;
+    if (condition === undefined || !readsObject(condition)) return false;
+    if (!governed(policy, at, oldObject)) return governed(policy, at, object);
     const seen = (one: Fields) => conditionInput(condition, {}, subjectOf(at, withoutBookkeeping(one)), undefined);
     return seen(object) !== seen(oldObject);
   });

@@ -43,7 +43,9 @@ function isExempt(request: AdmissionRequest, kind: WorkloadKind | undefined): bo
   if (request.operation === "DELETE" || request.operation === "CONNECT") return true;
   // By the stored object, which only loses finalizers now: what a user sends of a deletion means nothing.
   if (fieldsOf(request.oldObject?.["metadata"])?.["deletionTimestamp"] !== undefined) return true;
-  return kind === undefined || (request.subResource !== "" && !kind.subresources.includes(request.subResource));
+  if (kind === undefined) return true;
+  const { subresources, imageless = [] } = kind;
+  return request.subResource !== "" && ![...subresources, ...imageless].includes(request.subResource);
 }
 
 /** Admission of workloads: the mutating webhook seals and pins, the validating one decides about what is left after all mutators. */

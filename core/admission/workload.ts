@@ -10,8 +10,10 @@ export interface WorkloadKind {
   readonly plural: string;
   readonly kind: string;
   readonly podSpec: FieldPath;
-  /** Subresources that carry a whole object with a PodSpec. */
+  /** Subresources that carry a whole object with a PodSpec, and may bring images. */
   readonly subresources: readonly string[];
+  /** Others that carry one and bring no image, whatever is sent. The validating webhook alone is asked, for policies that read the spec. */
+  readonly imageless?: readonly string[];
 }
 
 const TEMPLATE = ["spec", "template", "spec"] as const;
@@ -24,6 +26,7 @@ export const WORKLOAD_KINDS: readonly WorkloadKind[] = [
     kind: "Pod",
     podSpec: ["spec"],
     subresources: ["ephemeralcontainers"],
+    imageless: ["resize"],
   },
   { group: "apps", versions: ["v1"], plural: "replicasets", kind: "ReplicaSet", podSpec: TEMPLATE, subresources: [] },
   { group: "apps", versions: ["v1"], plural: "deployments", kind: "Deployment", podSpec: TEMPLATE, subresources: [] },

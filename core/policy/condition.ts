@@ -12,6 +12,15 @@ export interface ConditionSubject {
   readonly object: Fields;
 }
 
+/** Whether a `spec.policy`, compiled or not, is shown anything of the object itself: else it is about the image alone. */
+export function readsObject(condition: {
+  readonly includeSpec?: boolean | undefined;
+  readonly includeObjectMeta?: boolean | undefined;
+  readonly includeTypeMeta?: boolean | undefined;
+}): boolean {
+  return [condition.includeSpec, condition.includeObjectMeta, condition.includeTypeMeta].includes(true);
+}
+
 /** A refusal by an evaluator, in cosign's words (`pkg/policy/eval.go`); `name` is the attestation's. */
 export function rejection({ language }: Evaluator, name: string, message: string): string {
   return `failed evaluating ${language} policy for ${language === "rego" ? "type " : ""}${name}: ${message}`;

@@ -49,7 +49,15 @@ export interface WebhookConfiguration {
   readonly webhooks: readonly Readonly<Record<string, unknown>>[];
 }
 
-function workloadRules(kinds: readonly WorkloadKind[], operation: "CREATE" | "UPDATE"): readonly object[] {
+type Operation = "CREATE" | "UPDATE";
+
+/** The resources of a kind that a webhook is asked about. What brings no image gives the mutating one nothing to seal. */
+function resourcesOf(row: WorkloadKind, isLast: boolean): readonly string[] {
+  const parts = [...row.subresources, ...(isLast ? (row.imageless ?? []) : [])];
+  return [row.plural, ...parts.map((part) => `${row.plural}/${part}`)];
+}
+
+function workloadRules(kinds: readonly WorkloadKind[], operation: Operation, isLast: boolean): readonly object[] {
   const groups = [...new Set(kinds.map((kind) => kind.group))];
   return groups.map((group) => {
     const rows = kinds.filter((kind) => kind.group === group);
@@ -57,7 +65,7 @@ function workloadRules(kinds: readonly WorkloadKind[], operation: "CREATE" | "UP
       apiGroups: [group],
       apiVersions: [...new Set(rows.flatMap((row) => row.versions))],
       operations: [operation],
-      resources: rows.flatMap((row) => [row.plural, ...row.subresources.map((part) => `${row.plural}/${part}`)]),
+      resources: rows.flatMap((row) => resourcesOf(row, isLast)),
       scope: "Namespaced",
     };
   });
@@ -104,26 +112,30 @@ export function webhookConfigurations(
   kinds: readonly WorkloadKind[] = WORKLOAD_KINDS,
 ): readonly WebhookConfiguration[] {
   const metadata = (name: string) => metadataOf(input, name);
-  const admission = (operation: "CREATE" | "UPDATE") => ({
-    rules: workloadRules(kinds, operation),
+  const admission = (operation: Operation, isLast: boolean) => ({
+    rules: workloadRules(kinds, operation, isLast),
     namespaceSelector: namespaceSelector(input.scope, input.namespace),
     timeoutSeconds: ADMISSION_TIMEOUT_SECONDS,
     ...(operation === "UPDATE" && { matchConditions: matchConditions(input.reads, kinds) }),
   });
-  const pair = (name: string, operation: "CREATE" | "UPDATE"): readonly WebhookConfiguration[] => [
+  const pair = (name: string, operation: Operation): readonly WebhookConfiguration[] => [
     {
       apiVersion,
       kind: "MutatingWebhookConfiguration",
       metadata: metadata(name),
       webhooks: [
-        { ...webhook(input, ADMISSION_NAME, "/mutations"), ...admission(operation), reinvocationPolicy: "IfNeeded" },
+        {
+          ...webhook(input, ADMISSION_NAME, "/mutations"),
+          ...admission(operation, false),
+          reinvocationPolicy: "IfNeeded",
+        },
       ],
     },
     {
       apiVersion,
       kind: "ValidatingWebhookConfiguration",
       metadata: metadata(name),
-      webhooks: [{ ...webhook(input, ADMISSION_NAME, "/validations"), ...admission(operation) }],
+      webhooks: [{ ...webhook(input, ADMISSION_NAME, "/validations"), ...admission(operation, true) }],
     },
   ];
   const policies = {

@@ -1,7 +1,7 @@
 import { WORKLOAD_KINDS, type WorkloadKind } from "../admission/workload.ts";
 import { CACHE_ANNOTATION } from "../cache/record.ts";
 import { canonicalJson, fieldsOf } from "../json.ts";
-import { type PolicyReads, READS_EVERYTHING } from "./reads.ts";
+import { METADATA_READS, type MetadataReads, type PolicyReads, READS_EVERYTHING } from "./reads.ts";
 
 /** One entry of a webhook's `matchConditions` (CEL): the API server calls the webhook only if all of them hold. */
 export interface MatchCondition {
@@ -13,6 +13,7 @@ export interface MatchCondition {
 const BOOKKEEPING = ["managedFields", "resourceVersion", "generation"];
 
 const KIND = 'request.kind.group + "/" + request.kind.kind';
+const SUBRESOURCE = `${KIND} + "/" + request.?subResource.orValue("")`;
 
 const differ = (field: string) => `object${field} != oldObject${field}`;
 
@@ -22,15 +23,24 @@ function judgedPart({ podSpec }: WorkloadKind): string {
   return path.map((name) => `.?${name}`).join("");
 }
 
-/** Whether the judged part differs: a choice by kind, and yes for a kind that is not in the table. */
+/** Whether the judged part differs: never by what brings no image; else a choice by kind, and yes for a kind that is not in the table. */
 function templateDiffers(kinds: readonly WorkloadKind[]): string {
+  const imageless = kinds.flatMap((row) => (row.imageless ?? []).map((part) => `${row.group}/${row.kind}/${part}`));
   const parts = [...new Set(kinds.map(judgedPart))];
   const choices = parts.map((part) => {
     const names = kinds.filter((kind) => judgedPart(kind) === part).map(({ group, kind }) => `${group}/${kind}`);
     return `${KIND} in ${JSON.stringify(names)} ? ${part === "" ? "true" : differ(part)}`;
   });
-  return `(${[...choices, "true"].join(" :\n    ")})`;
+  const none = `${SUBRESOURCE} in ${JSON.stringify(imageless)} ? false`;
+  return `(${[...(imageless.length > 0 ? [none] : []), ...choices, "true"].join(" :\n    ")})`;
 }
+
+/** Whether something of metadata differs that policies look at. */
+const METADATA_DIFFERS: Readonly<Record<MetadataReads, readonly string[]>> = {
+  nothing: [],
+  labels: [differ(".?metadata.?labels")],
+  all: [metadataDiffers()],
+};
 
 /** Both ways, over all keys that there are: a field that Kubernetes gets later counts too. */
 function metadataDiffers(): string {
@@ -42,8 +52,8 @@ function metadataDiffers(): string {
 
 /**
  * When the API server has to call the admission webhooks: for everything but an UPDATE of which they have nothing to say. That is one
- * that changes neither pod template nor our annotation nor anything that the policies read, or one of an object that only loses its
- * finalizers. Nothing here can fail for what is in an object: with failurePolicy Fail that would refuse the write.
+ * that changes neither pod template nor our annotation nor anything that the policies read or select by, or one of an object that only loses
+ * its finalizers. Nothing here can fail for what is in an object: with failurePolicy Fail that would refuse the write.
  */
 export function matchConditions(
   reads: PolicyReads,
@@ -53,7 +63,7 @@ export function matchConditions(
     templateDiffers(kinds),
     differ(`.?metadata.?annotations[?${JSON.stringify(CACHE_ANNOTATION)}]`),
     ...(reads.spec ? [differ(".?spec")] : []),
-    ...(reads.metadata ? [metadataDiffers()] : []),
+    ...METADATA_DIFFERS[reads.metadata],
   ];
   return [
     {
@@ -68,7 +78,9 @@ export function matchConditions(
 }
 
 const BOTH = [false, true];
-const COMBINATIONS: readonly PolicyReads[] = BOTH.flatMap((spec) => BOTH.map((metadata) => ({ spec, metadata })));
+const COMBINATIONS: readonly PolicyReads[] = BOTH.flatMap((spec) =>
+  METADATA_READS.map((metadata) => ({ spec, metadata })),
+);
 
 /**
  * For policies that read how much a live admission configuration lets all UPDATEs through; undefined if its conditions are none of

@@ -34,6 +34,7 @@ export function idle(kind: Kind, state: State, annotation: string): Loose {
   const name = nameOf(kind, state);
   const object = workload(kind, name, APP, kind === "Job" ? 1 : 0) as Loose;
   if (kind === "Job" || kind === "CronJob") object.spec.suspend = true;
+  if (kind === "Pod") object.spec.containers[0].resources = { requests: { cpu: "1m" } }; // a resize keeps the class of service
   object.metadata.finalizers = [HOLD];
   if (state !== "plain") object.metadata.annotations = { [CACHE_ANNOTATION]: annotation, note: "a" };
   return object;
@@ -110,6 +111,7 @@ export const EDITS: Readonly<Record<string, Change>> = {
   imageVolume: (object) =>
     Object.assign(podSpec(object), { volumes: [{ name: "i", image: { reference: "ghcr.io/team/data:v1" } }] }),
   environment: (object, value) => Object.assign(container(object), { env: [{ name: "A", value }] }),
+  resources: (object) => Object.assign(container(object), { resources: { requests: { cpu: "2m" } } }),
   restart: (object, value) => Object.assign(annotations(template(object)), { restartedAt: value }),
   templateLabel: (object, value) => Object.assign(within(template(object), ["metadata", "labels"]), { v: value }),
   toleration: (object) => Object.assign(podSpec(object), { tolerations: [{ operator: "Exists" }] }),

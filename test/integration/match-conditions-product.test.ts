@@ -13,7 +13,7 @@ const NS = "match-conditions-product";
 const APP = "ghcr.io/match/app:v1";
 const UNCALLED = 'failed calling webhook "policy.sigstore.dev"';
 const HOLD = "test.entrepot.dev/hold";
-const METADATA = { spec: false, metadata: true };
+const METADATA = { spec: false, metadata: "all" } as const;
 
 const condition = { name: "never", expression: "false" };
 /** Patches that let nothing through to a webhook any more. */

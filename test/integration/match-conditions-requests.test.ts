@@ -1,7 +1,8 @@
 // Which requests reach the admission webhooks through the match conditions, on a real API server; and that none fails on them.
 import { expect } from "chai";
-import { objectAt } from "../../core/admission/workload.ts";
+import { imageFields, objectAt } from "../../core/admission/workload.ts";
 import { matchConditions } from "../../core/webhookconfig/match.ts";
+import type { PolicyReads } from "../../core/webhookconfig/reads.ts";
 import { eventually } from "../support/kube.ts";
 import type { Kind } from "./inheritance-objects.ts";
 import type { Phase } from "./match-conditions-harness.ts";
@@ -16,7 +17,16 @@ import {
 } from "./match-conditions-objects.ts";
 import { Stage, type Tried } from "./match-conditions-stage.ts";
 
-const ALL = ["both", "metadata", "nothing", "spec"];
+const READS: Readonly<Record<string, PolicyReads>> = {
+  nothing: { spec: false, metadata: "nothing" },
+  spec: { spec: true, metadata: "nothing" },
+  labels: { spec: true, metadata: "labels" },
+  metadata: { spec: false, metadata: "all" },
+  both: { spec: true, metadata: "all" },
+};
+const ALL = Object.keys(READS).sort();
+const READING_METADATA = ["both", "metadata"];
+const READING_SPEC = ["both", "labels", "spec"];
 const LATE = "test.entrepot.dev/late";
 const BIG = 1_000_000;
 
@@ -35,14 +45,8 @@ describe("requests and the match conditions", function () {
   before(async function () {
     this.timeout(0);
     stage = await Stage.open({ own: "sealed", other: "sealed otherwise" });
-    const on = (spec: boolean, metadata: boolean) => matchConditions({ spec, metadata });
-    const generated = {
-      nothing: on(false, false),
-      spec: on(true, false),
-      metadata: on(false, true),
-      both: on(true, true),
-    };
-    await stage.install({ always: [], ...generated });
+    const generated = Object.entries(READS).map(([name, reads]) => [name, matchConditions(reads)] as const);
+    await stage.install({ always: [], ...Object.fromEntries(generated) });
   });
 
   after(() => stage?.close());
@@ -57,16 +61,20 @@ describe("requests and the match conditions", function () {
     it(`of a ${kind} pass by the webhooks when they change nothing that is read`, async () => {
       for (const what of Object.keys(BOOKKEEPING)) expectAsked(await stage.put(kind, "sealed", edit(what)), [], what);
       for (const what of Object.keys(HARMLESS))
-        expectAsked(await stage.put(kind, "sealed", edit(what)), ["both", "metadata"], what);
+        expectAsked(
+          await stage.put(kind, "sealed", edit(what)),
+          what === "label" ? ["both", "labels", "metadata"] : READING_METADATA,
+          what,
+        );
       if (BESIDE_TEMPLATE[kind] !== undefined)
-        expectAsked(await stage.put(kind, "sealed", edit("scale")), ["both", "spec"], "scale");
+        expectAsked(await stage.put(kind, "sealed", edit("scale")), READING_SPEC, "scale");
     });
 
     it(`of a ${kind} reach them with another image, template or annotation, and at its creation`, async () => {
       for (const what of ["image", "initContainer", "restart", "dropSeal", "forgeSeal", "otherSeal"]) {
         const tried = await stage.put(kind, "sealed", edit(what));
         const metadata = what === "restart" && kind === "Pod"; // a Pod's own annotation
-        expect(asked(tried, "mutate"), what).to.deep.equal(metadata ? ["both", "metadata"] : ALL);
+        expect(asked(tried, "mutate"), what).to.deep.equal(metadata ? READING_METADATA : ALL);
       }
       stage.recorder.forget();
       const body = (await stage.api.must({ method: "GET", path: stage.path(kind, "plain") })) as Loose;
@@ -109,6 +117,24 @@ describe("requests and the match conditions", function () {
     expectAsked({ answer, calls: [...stage.recorder.calls] }, ALL, "ephemeral container");
   });
 
+  it("that resize a Pod reach the validating webhook alone, and for policies that read the spec alone", async () => {
+    const tried = await stage.put("Pod", "sealed", edit("resources"), undefined, "/resize");
+    expect(tried.answer.status, tried.answer.message).to.equal(200);
+    expect(asked(tried, "mutate")).to.equal(undefined);
+    expect(asked(tried, "validate")).to.deep.equal(READING_SPEC);
+    expect(asked(await stage.put("Pod", "sealed", [], undefined, "/resize"), "validate"), "nothing").to.deep.equal([]);
+    // What else is sent with it is dropped before anybody is asked: no image comes this way, and no label.
+    const more = [...edit("image"), ...edit("label"), ...edit("dropSeal"), ...edit("resources")];
+    const laden = await stage.put("Pod", "sealed", more, undefined, "/resize");
+    expect(asked(laden, "validate")).to.deep.equal(READING_SPEC);
+    const { object, oldObject } = laden.calls[0]?.request ?? {};
+    expect(imageFields(objectAt(object, ["spec"]) ?? {})).to.deep.equal(
+      imageFields(objectAt(oldObject, ["spec"]) ?? {}),
+    );
+    const kept = ["labels", "annotations"].map((name) => objectAt(object, ["metadata", name]));
+    expect(kept).to.deep.equal(["labels", "annotations"].map((name) => objectAt(oldObject, ["metadata", name])));
+  });
+
   it("as big as the API server takes them cost it no more than it allows, changed or not", async () => {
     const path = pathOf(stage.namespace, "Deployment", "big");
     const big = (await stage.api.must({ method: "GET", path: stage.path("Deployment", "plain") })) as Loose;
@@ -131,11 +157,7 @@ describe("requests and the match conditions", function () {
       return { answer, calls: stage.recorder.calls.filter(({ request }) => request.dryRun) };
     };
     expectAsked(await put(() => undefined), [], "nothing");
-    expectAsked(
-      await put((one) => Object.assign(one.metadata.annotations, { z: "" })),
-      ["both", "metadata"],
-      "annotation",
-    );
+    expectAsked(await put((one) => Object.assign(one.metadata.annotations, { z: "" })), READING_METADATA, "annotation");
     const env = (one: Loose) => one.spec.template.spec.containers[0].env[0];
     expectAsked(await put((one) => Object.assign(env(one), { value: `${"x".repeat(BIG - 1)}y` })), ALL, "template");
     const sealed = "clusterimagepolicies.chainguard.dev/cache";
@@ -175,7 +197,7 @@ describe("requests and the match conditions", function () {
         .filter((line) => line.startsWith("apiserver_admission_match_condition_evaluation_errors_total{"));
       return counted.filter((line) => line.includes(".test.entrepot.dev"));
     };
-    expect((await failures()).join("\n")).not.to.match(/name="(both|metadata|nothing|spec)\./);
+    expect((await failures()).join("\n")).not.to.match(/name="(both|labels|metadata|nothing|spec)\./);
     const expression = "object.nowhere == 1";
     await stage.recorder.install("failing", { failing: [{ name: "fails", expression }] });
     await eventually(

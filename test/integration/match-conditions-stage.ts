@@ -86,9 +86,15 @@ export class Stage {
     return pathOf(this.namespace, kind, nameOf(kind, state));
   }
 
-  /** An UPDATE on trial, with these edits and then `change`. */
-  async put(kind: Kind, state: State, edits: readonly Edit[], change?: (object: Loose) => unknown): Promise<Tried> {
-    const path = this.path(kind, state);
+  /** An UPDATE on trial, with these edits and then `change`, of the object or through a subresource of it. */
+  async put(
+    kind: Kind,
+    state: State,
+    edits: readonly Edit[],
+    change?: (object: Loose) => unknown,
+    subresource = "",
+  ): Promise<Tried> {
+    const path = `${this.path(kind, state)}${subresource}`;
     const body = edited(await this.api.must({ method: "GET", path }), edits, this.#seals.other);
     delete body.metadata.resourceVersion;
     change?.(body);

@@ -1,5 +1,6 @@
 // The webhook code in this process, in every state of its world: which policies, the cache on or off, everything passing or nothing.
 import type { AdmissionRequest } from "../../core/admission/request.ts";
+import { WORKLOAD_KINDS } from "../../core/admission/workload.ts";
 import { joinReads, type PolicyReads, readsOf } from "../../core/webhookconfig/reads.ts";
 import { APP, annotation, Outside, type Replica, replica, SIGNED, workload } from "../support/scripted-admission.ts";
 import type { Phase } from "./match-conditions-harness.ts";
@@ -8,12 +9,21 @@ import type { Seals } from "./match-conditions-stage.ts";
 const JUDGED = { type: "cue", data: "x" };
 const IMAGES = { images: [{ glob: "ghcr.io/team/**" }] };
 const PASS = [{ static: { action: "pass" } }];
+/** Objects come under these, and leave them, by a label. */
+const LABELLED = {
+  match: WORKLOAD_KINDS.map(({ group, versions: [version], plural: resource }) => ({
+    ...{ group, version, resource },
+    selector: { matchLabels: { tier: "b" } },
+  })),
+};
 const POLICIES: readonly (readonly object[])[] = [
   [{ images: [{ glob: "nowhere.example/**" }] }],
   [{}, { policy: { ...JUDGED, includeTypeMeta: true, fetchConfigFile: true }, authorities: PASS }],
   [{ policy: { ...JUDGED, includeSpec: true } }],
   [{ policy: { ...JUDGED, includeObjectMeta: true } }],
   [{ policy: { ...JUDGED, includeSpec: true } }, { policy: { ...JUDGED, includeObjectMeta: true }, authorities: PASS }],
+  [{ ...LABELLED, policy: { ...JUDGED, includeSpec: true } }, LABELLED],
+  [{ ...LABELLED, policy: { ...JUDGED, includeTypeMeta: true }, authorities: PASS }],
 ];
 
 export interface World {

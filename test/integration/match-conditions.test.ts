@@ -12,10 +12,12 @@ import { seals, speaks, type World, worlds } from "./match-conditions-worlds.ts"
 const RUNS = 150;
 /** A control shall not fail by chance. */
 const SEED_OF_CONTROLS = 42;
-const NOTHING: PolicyReads = { spec: false, metadata: false };
-const SPEC: PolicyReads = { spec: true, metadata: false };
-const METADATA: PolicyReads = { spec: false, metadata: true };
-const BOTH: PolicyReads = { spec: true, metadata: true };
+const NOTHING: PolicyReads = { spec: false, metadata: "nothing" };
+const SPEC: PolicyReads = { spec: true, metadata: "nothing" };
+const LABELS: PolicyReads = { spec: true, metadata: "labels" };
+const LABELS_ALONE: PolicyReads = { spec: false, metadata: "labels" };
+const METADATA: PolicyReads = { spec: false, metadata: "all" };
+const BOTH: PolicyReads = { spec: true, metadata: "all" };
 
 /** A webhook of the recorder: its conditions let through what policies with these reads judge. */
 interface Tested {
@@ -27,6 +29,8 @@ interface Tested {
 const GENERATED: readonly Tested[] = Object.entries({
   nothing: NOTHING,
   spec: SPEC,
+  labels: LABELS,
+  "labels-alone": LABELS_ALONE,
   metadata: METADATA,
   both: BOTH,
 }).map(([name, reads]) => ({ name, reads, conditions: matchConditions(reads) }));
@@ -51,6 +55,7 @@ const WEAKENED: readonly Tested[] = [
   ),
   weakened("deletion-as-sent", NOTHING, (text) => text.replace("!oldObject.?metadata", "!object.?metadata")),
   weakened("spec-forgotten", SPEC, (text) => without(text, "|| object.?spec != oldObject.?spec")),
+  weakened("labels-forgotten", LABELS, (text) => without(text, ".?labels")),
   weakened("added-metadata-alone", METADATA, (text) => without(text, "oldObject.metadata.exists")),
 ];
 
@@ -93,16 +98,21 @@ describe("the match conditions", function () {
     edits: fc.array(fc.record({ what: fc.constantFrom(...Object.keys(EDITS)), value: fc.constantFrom("a", "b") }), {
       maxLength: 3,
     }),
+    resize: fc.boolean(),
   });
+  type Update = typeof updates extends fc.Arbitrary<infer T> ? T : never;
+  const resize: Update = { kind: "Pod", state: "sealed", edits: [{ what: "resources", value: "b" }], resize: true };
+  const relabel: Update = { kind: "Pod", state: "plain", edits: [{ what: "label", value: "b" }], resize: false };
   const property = (tested: readonly Tested[]) =>
-    fc.asyncProperty(updates, async ({ kind, state, edits }) => {
-      const { calls } = await stage.put(kind, state, edits);
+    fc.asyncProperty(updates, async ({ kind, state, edits, resize }) => {
+      const subresource = resize && kind === "Pod" ? "/resize" : "";
+      const { calls } = await stage.put(kind, state, edits, undefined, subresource);
       const found = await Promise.all(tested.map((one) => unheard(one, calls)));
       expect(found.flat()).to.deep.equal([]);
     });
 
   it("leave out no UPDATE of which the webhooks have anything to say, by kind, policies and flags", async () => {
-    await fc.assert(property(GENERATED), { numRuns: RUNS });
+    await fc.assert(property(GENERATED), { numRuns: RUNS, examples: [[resize], [relabel]] });
     expect(counts.spoken, "UPDATEs with something to say").to.be.greaterThan(RUNS);
     expect(counts.skipped, "UPDATEs that were left out").to.be.greaterThan(RUNS);
   });

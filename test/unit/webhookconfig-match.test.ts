@@ -14,9 +14,11 @@ import { OPT_IN } from "../../core/webhookconfig/scope.ts";
 import type { ClusterImagePolicyObject, ClusterImagePolicySpec } from "../../crds/index.ts";
 import { letThrough, wantedReads } from "../../operator/webhookconfigurations/reads.ts";
 
-const SPEC: PolicyReads = { spec: true, metadata: false };
-const METADATA: PolicyReads = { spec: false, metadata: true };
-const EACH = [READS_NOTHING, SPEC, METADATA, READS_EVERYTHING];
+const SPEC: PolicyReads = { spec: true, metadata: "nothing" };
+const LABELS: PolicyReads = { spec: false, metadata: "labels" };
+const SPEC_AND_LABELS: PolicyReads = { spec: true, metadata: "labels" };
+const METADATA: PolicyReads = { spec: false, metadata: "all" };
+const EACH = [READS_NOTHING, SPEC, LABELS, SPEC_AND_LABELS, METADATA, READS_EVERYTHING];
 
 const judged = (reads: PolicyReads, kinds = WORKLOAD_KINDS) =>
   matchConditions(reads, kinds).find(({ name }) => name === "changes-what-is-judged")?.expression ?? "";
@@ -47,13 +49,24 @@ describe("match conditions", () => {
     expect(judged(READS_NOTHING)).to.include(":\n    true)");
   });
 
-  it("look at our annotation always, at spec and metadata while a policy reads them", () => {
+  it("take what brings no image for a new template by no means: it counts by its spec alone", () => {
+    const at = 'request.kind.group + "/" + request.kind.kind + "/" + request.?subResource.orValue("")';
+    expect(judged(READS_NOTHING)).to.include(`(${at} in ["/Pod/resize"] ? false :`);
+    expect(judged(SPEC)).to.include(`${at} in ["/Pod/resize"] ? false :`);
+    const plain = WORKLOAD_KINDS.filter(({ imageless }) => imageless === undefined);
+    expect(judged(READS_NOTHING, plain)).not.to.include("subResource");
+  });
+
+  it("look at our annotation always, at spec, labels and metadata while a policy reads them", () => {
     for (const reads of EACH) {
       const text = judged(reads);
       expect(text).to.include('annotations[?"clusterimagepolicies.chainguard.dev/cache"] != oldObject');
       expect(text.includes("\n  || object.?spec != oldObject.?spec")).to.equal(reads.spec);
-      expect(text.includes("|| object.metadata.exists(")).to.equal(reads.metadata);
-      expect(text.includes("|| oldObject.metadata.exists(")).to.equal(reads.metadata);
+      expect(text.includes("|| object.?metadata.?labels != oldObject.?metadata.?labels")).to.equal(
+        reads.metadata === "labels",
+      );
+      expect(text.includes("|| object.metadata.exists(")).to.equal(reads.metadata === "all");
+      expect(text.includes("|| oldObject.metadata.exists(")).to.equal(reads.metadata === "all");
     }
   });
 
@@ -89,6 +102,12 @@ describe("what live configurations let through", () => {
         expect(covers(some, wanted)).to.equal(
           joinReads([some, wanted]).spec === some.spec && joinReads([some, wanted]).metadata === some.metadata,
         );
+    expect(joinReads([])).to.deep.equal(READS_NOTHING);
+    expect(joinReads([SPEC, LABELS])).to.deep.equal(SPEC_AND_LABELS);
+    expect(joinReads([METADATA, LABELS])).to.deep.equal(METADATA);
+    expect(covers(METADATA, LABELS)).to.equal(true);
+    expect(covers(LABELS, METADATA)).to.equal(false);
+    expect(covers(SPEC, SPEC_AND_LABELS)).to.equal(false);
   });
 });
 
@@ -132,6 +151,14 @@ describe("what the configurations have to let through", () => {
     expect(readsOf({ spec: block({ includeSpec: true }) })).to.deep.equal(SPEC);
     expect(readsOf({ spec: block({ includeObjectMeta: true, includeTypeMeta: true }) })).to.deep.equal(METADATA);
     expect(readsOf({ spec: {} })).to.deep.equal(READS_NOTHING);
+    const match = [{ resource: "jobs" }, { resource: "pods", version: "v1", selector: { matchLabels: { a: "b" } } }];
+    const selecting = (more: object) => readsOf({ spec: { ...block(more), match } });
+    expect(selecting({ includeSpec: true }), "an object can come under it").to.deep.equal(SPEC_AND_LABELS);
+    expect(selecting({ includeTypeMeta: true })).to.deep.equal(LABELS);
+    expect(selecting({ includeSpec: true, includeObjectMeta: true })).to.deep.equal(READS_EVERYTHING);
+    expect(selecting({ fetchConfigFile: true }), "it is about images alone").to.deep.equal(READS_NOTHING);
+    expect(readsOf({ spec: { match } }), "it is about images alone").to.deep.equal(READS_NOTHING);
+    expect(readsOf({ spec: { ...block({ includeSpec: true }), match: match.slice(0, 1) } })).to.deep.equal(SPEC);
     const policies = [
       policy(block({ includeSpec: true })),
       policy({ ...block({ includeObjectMeta: true }), images: [] }),
@@ -172,6 +199,12 @@ describe("what the configurations have to let through", () => {
     expect(letThrough(reader, [])).to.equal(false);
     expect(letThrough(reader, live([{ name: "never", expression: "false" }]))).to.equal(false);
     expect(letThrough(policy({}), [])).to.equal(true);
+    const selecting = policy({
+      ...block({ includeSpec: true }),
+      match: [{ resource: "pods", selector: { matchLabels: { a: "b" } } }],
+    });
+    expect(letThrough(selecting, live(matchConditions(SPEC)))).to.equal(false);
+    expect(letThrough(selecting, live(matchConditions(SPEC_AND_LABELS)))).to.equal(true);
   });
 
   it("is looked for where UPDATEs are asked about: what is for creations has no conditions, and shows nothing", () => {

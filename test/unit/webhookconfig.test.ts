@@ -100,16 +100,18 @@ describe("webhook configurations", () => {
   });
 
   it("cover every workload kind and its subresources, at creation and update, in both phases", () => {
-    const wanted = WORKLOAD_KINDS.flatMap(({ group, plural, subresources }) =>
+    const named = WORKLOAD_KINDS.flatMap(({ group, plural, subresources }) =>
       [plural, ...subresources.map((part) => `${plural}/${part}`)].map((resource) => `${group}/${resource}`),
     );
+    // A resize brings nothing to seal.
+    const last = [...named, "/pods/resize"];
     for (const one of [...updates, ...creations]) {
       const covered = hook(one).rules.flatMap((rule: { apiGroups: string[]; resources: string[] }) =>
         rule.resources.map((resource) => `${rule.apiGroups[0]}/${resource}`),
       );
-      expect(covered).to.have.members(wanted);
+      expect(covered).to.have.members(one.kind.startsWith("Validating") ? last : named);
     }
-    expect(wanted).to.include("/pods/ephemeralcontainers");
+    expect(named).to.include("/pods/ephemeralcontainers");
   });
 
   it("look at namespaces that opted in, and never at ours or kube-system", () => {
