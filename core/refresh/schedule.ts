@@ -32,5 +32,8 @@ const LONGEST_ASKED_MS = 24 * 3_600_000;
  * but after a day at most.
  */
 export function untilRetryMs(uid: string, intervalMs: number, failures: number, retryAfterMs = 0): number {
-  return Math.max(Math.min(intervalMs, backoffMs(RETRY, failures, shareOf(uid))), Math.min(retryAfterMs, LONGEST_ASKED_MS));
+  return Math.max(
+    Math.min(intervalMs, backoffMs(RETRY, failures, shareOf(uid))),
+    Math.min(retryAfterMs, LONGEST_ASKED_MS),
+  );
 }
