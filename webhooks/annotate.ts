@@ -1,5 +1,6 @@
+import { createHash } from "node:crypto";
 import { stringMap } from "../core/admission/request.ts";
-import { fitRecords, fits } from "../core/cache/budget.ts";
+import { fitRecords, fits, roomFor } from "../core/cache/budget.ts";
 import { isUsable, lifeOf } from "../core/cache/freshness.ts";
 import { CACHE_ANNOTATION, contentsKey, type SealedRecords, type VerificationRecord } from "../core/cache/record.ts";
 import type { Digest } from "../core/image/reference.ts";
@@ -88,14 +89,22 @@ export async function desiredAnnotation(judgement: Judgement, at: Case, memory: 
   return sealed(merged(own, need, at), otherAnnotationBytes(at), at, memory);
 }
 
+/** Names what records say that are cut to `room`; short, since they may be of thousands of images. */
+function cutKey(key: string, room: number): string {
+  return `${createHash("sha256").update(key).digest("hex")} in ${room}`;
+}
+
 function sealed(records: SealedRecords, otherBytes: number, at: Case, memory: Memory): string | undefined {
   const { sealer: by } = at.snapshot;
   const key = contentsKey(records);
-  const known = memory.sealed.get(key);
-  if (known?.by === by && fits(known.annotation, otherBytes)) return known.annotation;
+  const whole = memory.sealed.get(key);
+  if (whole?.by === by && fits(whole.annotation, otherBytes)) return whole.annotation;
+  const keyOfCut = cutKey(key, roomFor(otherBytes));
+  const cut = memory.sealed.get(keyOfCut);
+  if (cut?.by === by) return cut.annotation;
   const fitting = fitRecords(records, otherBytes);
   if (fitting === undefined) return undefined;
   const annotation = by.seal(fitting.text);
-  if (fitting.sealed === records) memory.sealed.set(key, { by, annotation });
+  memory.sealed.set(fitting.sealed === records ? key : keyOfCut, { by, annotation });
   return annotation;
 }
