@@ -2,7 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { type Obtained, Shared } from "../adapters/shared.ts";
 import { passwordMatches } from "../core/gatewayaccess/passwords.ts";
 import type { AccessDocument, ClientUser } from "../core/gatewayaccess/types.ts";
-import { Slots } from "./slots.ts";
+import { Slots } from "../core/slots.ts";
 
 interface Verdict {
   readonly matches: boolean;

@@ -15,13 +15,13 @@ import {
 import { type ReferrersFailure, referrersUnknown, referrersWarning } from "../core/gateway/referrers-errors.ts";
 import type { RepositoryRequest } from "../core/gateway/request.ts";
 import { OCI_INDEX } from "../core/registry/media-types.ts";
+import { Slots } from "../core/slots.ts";
 import { asBackendError, BackendError, type Backends } from "./backend.ts";
 import { type Exchange, errorScope, type Outcome } from "./proxy.ts";
 import { type List, ReferrersMemory } from "./referrers-memory.ts";
 import { backendTag } from "./referrers-tag.ts";
 import type { Listed, Subject, UpstreamReferrers } from "./referrers-upstream.ts";
 import { sendError, sendJson } from "./respond.ts";
-import { Slots } from "./slots.ts";
 
 /** Bounds and times of lists of referrers. */
 export interface ReferrersTimes {

@@ -13,7 +13,7 @@ import {
   readClaims,
   type UncheckedClaims,
 } from "../core/gateway/tokens.ts";
-import { Slots } from "./slots.ts";
+import { Slots } from "../core/slots.ts";
 
 /** authentication.k8s.io/v1: an answer, never an object that is kept. */
 const TOKEN_REVIEWS: Resource = {

@@ -1,10 +1,10 @@
 import type { ServerResponse } from "node:http";
 import { DomainError } from "../core/errors.ts";
 import { headerOf } from "../core/gateway/headers.ts";
+import { Slots } from "../core/slots.ts";
 import { type BackendAnswer, BackendError } from "./backend.ts";
 import { readWhole, stopLate } from "./body.ts";
 import { taken } from "./respond.ts";
-import { Slots } from "./slots.ts";
 
 const KIB = 1024;
 const SMALL_BYTES = 64 * KIB;

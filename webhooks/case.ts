@@ -15,6 +15,7 @@ import type { CacheNames } from "../core/cachenames/types.ts";
 import { fieldsOf } from "../core/json.ts";
 import type { CompiledPolicy, Keychain } from "../core/policy/types.ts";
 import { joinKeychains } from "../core/registry/keychain.ts";
+import { Slots } from "../core/slots.ts";
 import type { Memory } from "./memory.ts";
 import type { WebhookMetrics } from "./metrics.ts";
 import type { Owners } from "./owners.ts";
@@ -83,6 +84,8 @@ export class Case {
   readonly previous: string | undefined;
   /** Stands for the credentials that the keychain will hold, so that shared work is shared only among equals. */
   readonly credentialScope: string;
+  /** Evaluations of `spec.policy` at once: each has the whole object in its input, and a replica has one queue for all requests. */
+  readonly evaluations = new Slots(4, Number.POSITIVE_INFINITY);
   readonly #tools: CaseTools;
   readonly #identity: PullIdentity;
   #podKeychain: Promise<Keychain> | undefined;

@@ -55,7 +55,7 @@ export class Conditions {
     const { condition } = policy;
     if (condition === undefined || verdict.kind !== "pass" || at.phase === "mutate") return { policy, verdict };
     const judge = (object: Fields) =>
-      this.#judged(condition, conditionInput(condition, verdict.matches, subjectOf(at, object), config), at);
+      this.#judged(condition, () => conditionInput(condition, verdict.matches, subjectOf(at, object), config), at);
     const now = await judge(at.request.object);
     if (now.kind === "pass") return { policy, verdict };
     const { oldObject } = at.request;
@@ -67,9 +67,10 @@ export class Conditions {
     return { policy, verdict: before.kind === "fail" ? verdict : now };
   }
 
-  async #judged(condition: ObjectCondition, input: string, at: Case): Promise<PolicyVerdict> {
+  async #judged(condition: ObjectCondition, input: () => string, at: Case): Promise<PolicyVerdict> {
+    const evaluate = () => this.#engine.evaluate(condition, { kind: "document", json: input() }, at.signal);
     try {
-      const result = await this.#engine.evaluate(condition, { kind: "document", json: input }, at.signal);
+      const result = await at.evaluations.run(evaluate, at.signal);
       const reason = conditionReason(condition, result);
       if (reason === undefined) return { kind: "pass", matches: {} };
       return { kind: result.kind === "rejected" ? "fail" : "undecided", reasons: [reason] };

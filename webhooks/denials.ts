@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import type { Clock } from "../adapters/clock.ts";
 import type { EventRecorder } from "../adapters/kube/events.ts";
@@ -9,6 +10,7 @@ import { type AdmissionRequest, controllerOwner } from "../core/admission/reques
 import { type Violation, violations } from "../core/admission/violations.ts";
 import { messageOf } from "../core/errors.ts";
 import { type Fields, fieldsOf } from "../core/json.ts";
+import { isApiVersion, isKindName, isNamespaceName, isObjectName, isUid, NAME_LIMIT } from "../core/objectnames.ts";
 
 export interface DenialOptions {
   readonly events: Pick<EventRecorder, "record">;
@@ -25,11 +27,27 @@ const REFILL_MS = 1_000;
 
 const textOf = (value: unknown): string => (typeof value === "string" ? value : "");
 
+/** What an Event is about, unless nothing can be called so: nobody would find the Event, and its texts would be as long as an author likes. */
+function reference(
+  apiVersion: string,
+  kind: string,
+  namespace: string,
+  { name, uid }: { readonly name: string; readonly uid: string },
+): KubeObject | undefined {
+  if (!isApiVersion(apiVersion) || !isKindName(kind)) return undefined;
+  if (!isNamespaceName(namespace) || !isObjectName(name) || (uid !== "" && !isUid(uid))) return undefined;
+  return { apiVersion, kind, metadata: { name, namespace, ...(uid && { uid }) } };
+}
+
 /** The controller that will go on trying, if the object has one: `kubectl describe` finds it, while what was refused does not exist. */
 function controllerOf(metadata: Fields | undefined, namespace: string): KubeObject | undefined {
-  const { apiVersion, kind, name, uid } = controllerOwner(metadata) ?? {};
-  if (!apiVersion || !kind || !name) return undefined;
-  return { apiVersion, kind, metadata: { name, namespace, ...(uid && { uid }) } };
+  const owner = controllerOwner(metadata);
+  return owner && reference(owner.apiVersion, owner.kind, namespace, owner);
+}
+
+/** What the API server would begin a generated name with. */
+function generatedFrom(prefix: string): string {
+  return prefix.length > NAME_LIMIT ? "" : prefix.replace(/[^a-z0-9]+$/, "");
 }
 
 /** What the Event is about: the object, or its controller where the object will never be. */
@@ -38,12 +56,9 @@ function regardingOf(request: AdmissionRequest): KubeObject | undefined {
   const metadata = fieldsOf(request.object["metadata"]);
   const owner = operation === "CREATE" ? controllerOf(metadata, namespace) : undefined;
   if (owner !== undefined) return owner;
-  const generated = textOf(metadata?.["generateName"]).replace(/[^a-z0-9]+$/, "");
-  const name = textOf(metadata?.["name"]) || request.name || generated;
-  const uid = textOf(metadata?.["uid"]);
-  if (name === "") return undefined;
+  const name = textOf(metadata?.["name"]) || request.name || generatedFrom(textOf(metadata?.["generateName"]));
   const apiVersion = group === "" ? version : `${group}/${version}`;
-  return { apiVersion, kind, metadata: { name, namespace, ...(uid && { uid }) } };
+  return reference(apiVersion, kind, namespace, { name, uid: textOf(metadata?.["uid"]) });
 }
 
 /**
@@ -76,7 +91,8 @@ export class Denials {
 
   #tell(regarding: KubeObject, { reason, policy, note }: Violation): void {
     const { kind, metadata } = regarding;
-    const key = JSON.stringify([kind, metadata.namespace, metadata.name, metadata.uid, reason, policy]);
+    const names = JSON.stringify([kind, metadata.namespace, metadata.name, metadata.uid, reason, policy]);
+    const key = createHash("sha256").update(names).digest("base64");
     if (this.#told.has(key) || !this.#budget.take()) return;
     this.#told.set(key, true);
     this.#options.events.record({ regarding, type: "Warning", reason, action: "Admit", note });

@@ -34,7 +34,7 @@ export class Memory {
     maxSize: 32 * MEBIBYTE,
     sizeCalculation: (_opened, annotation) => annotation.length * 4 + ENTRY_OVERHEAD,
   });
-  /** Annotations by what they say (`contentsKey`), sealed here or opened here, and by which keyring: sealing again would give the same. */
+  /** Annotations by what they say (`contentsKey`), sealed here or opened here, and by which keyring: sealing again would give the same. What was cut stands under a hash, with its room. */
   readonly sealed = new LRUCache<string, { readonly by: Sealer; readonly annotation: string }>({
     maxSize: 16 * MEBIBYTE,
     sizeCalculation: ({ annotation }, key) => annotation.length + key.length + ENTRY_OVERHEAD,

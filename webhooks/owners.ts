@@ -5,6 +5,7 @@ import { cacheAnnotation, controllerOwner, type OwnerRef } from "../core/admissi
 import { workloadKind } from "../core/admission/workload.ts";
 import { messageOf } from "../core/errors.ts";
 import { fieldsOf } from "../core/json.ts";
+import { isObjectName, isUid } from "../core/objectnames.ts";
 import type { Memory, OwnerFacts } from "./memory.ts";
 import type { WebhookMetrics } from "./metrics.ts";
 
@@ -84,7 +85,7 @@ export class Owners {
   ): Promise<OwnerFacts> {
     const { kind, name, uid } = owner;
     const resource = resourceOf(owner);
-    if (resource === undefined || uid === "") return NONE;
+    if (resource === undefined || !isObjectName(name) || !isUid(uid)) return NONE; // nothing is called so, and the log would have it in full
     const key = memoryKey(owner, revision, namespace);
     const known = key === undefined ? undefined : this.#memory.owners.get(key);
     if (known !== undefined) return known;

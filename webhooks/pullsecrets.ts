@@ -7,6 +7,7 @@ import type { KubeClient } from "../adapters/kube/types.ts";
 import { Shared } from "../adapters/shared.ts";
 import type { Log } from "../adapters/telemetry/log.ts";
 import { messageOf } from "../core/errors.ts";
+import { isNamespaceName, isObjectName } from "../core/objectnames.ts";
 
 export interface PullSecretsOptions {
   readonly client: Pick<KubeClient, "getMetadata">;
@@ -42,6 +43,7 @@ export class PullSecrets {
 
   /** Whether the namespace has the Secret. Rejects only when `signal` aborts. Of the Secret nothing but metadata is read. */
   async look(namespace: string, name: string, signal: AbortSignal): Promise<Presence> {
+    if (!isNamespaceName(namespace) || !isObjectName(name)) return "absent"; // nothing is called so: keys stay short
     const key = `${namespace}/${name}`;
     const known = this.#remembered.get(key);
     if (known !== undefined) return known;

@@ -1,5 +1,6 @@
 import type { AdmissionRequest } from "../core/admission/request.ts";
 import { WORKLOAD_KINDS } from "../core/admission/workload.ts";
+import { isNamespaceName } from "../core/objectnames.ts";
 
 /** What of a request is counted by. */
 export interface RequestLabels {
@@ -25,9 +26,6 @@ const SERVED = [
   { group: "policy.sigstore.dev", versions: POLICY_VERSIONS, plural: "trustroots", kind: "TrustRoot" },
 ];
 
-/** Of a namespace's name, which is an RFC 1123 label; nothing for what is in none. */
-const NAMESPACE = /^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)?$/;
-
 /** The request's kind as it is counted: one of a closed set, `other` for all that is not in it. Namespaces are names at least. */
 export function requestLabels(request: AdmissionRequest): RequestLabels {
   const served = SERVED.find(
@@ -37,7 +35,8 @@ export function requestLabels(request: AdmissionRequest): RequestLabels {
       plural === request.resource &&
       versions.includes(request.version),
   );
-  const namespace = NAMESPACE.test(request.namespace) ? request.namespace : OTHER;
+  const isNamed = request.namespace === "" || isNamespaceName(request.namespace); // nothing for what is in none
+  const namespace = isNamed ? request.namespace : OTHER;
   if (served === undefined) return { group: OTHER, version: OTHER, kind: OTHER, resource: OTHER, namespace };
   return { group: served.group, version: request.version, kind: served.kind, resource: served.plural, namespace };
 }

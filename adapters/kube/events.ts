@@ -48,9 +48,28 @@ const REMEMBERED = 2048; // series, and objects with a budget
 const SERIES_MS = 6 * 60_000; // client-go: a series ends after six minutes without a repetition
 const BURST = 25; // client-go's spam filter: 25 writes about one object at once,
 const REFILL_MS = 12_000; // then five a minute
+const REFERENCE_BYTES = 2048; // all names of an object, as long as Kubernetes lets them be, are not half of that
+const SHOWN = 100; // characters in the log of those that are longer
 const PENDING_LIMIT = 1000;
 const WRITE_MS = 10_000;
 const ATTEMPTS = 8; // some 25 s with RECONNECT: the API server may be restarting
+
+/** What an Event has of its object: kept in its place, which may be as long as etcd takes. */
+function referenceTo({ apiVersion, kind, metadata }: KubeObject): KubeObject {
+  const { name, namespace, uid, resourceVersion } = metadata;
+  return {
+    apiVersion,
+    kind,
+    metadata: {
+      name,
+      ...(namespace !== undefined && { namespace }),
+      ...(uid !== undefined && { uid }),
+      ...(resourceVersion !== undefined && { resourceVersion }),
+    },
+  };
+}
+
+const hashed = (parts: readonly unknown[]) => createHash("sha256").update(JSON.stringify(parts)).digest("base64");
 
 function cutBytes(text: string, limit: number): string {
   const bytes = Buffer.from(text);
@@ -60,7 +79,8 @@ function cutBytes(text: string, limit: number): string {
 
 /**
  * Writes Events (events.k8s.io/v1) in the background. The same happening again is counted on the first Event instead of making another;
- * writes about one object are rationed. Never throws: what cannot be written is dropped and logged.
+ * writes about one object are rationed. Never throws: what cannot be written is dropped and logged. What waits or is remembered costs some
+ * kilobytes each, whatever the object and the note.
  */
 export class EventRecorder {
   readonly #options: EventRecorderOptions;
@@ -79,12 +99,18 @@ export class EventRecorder {
   }
 
   /** Notes that something happened. Returns at once. */
-  record(about: EventNote): void {
-    const { regarding, type, reason, action, note } = about;
+  record({ regarding: object, type, reason, action, note: whole }: EventNote): void {
+    const regarding = referenceTo(object);
     const { uid, namespace, name } = regarding.metadata;
-    const key = createHash("sha256")
-      .update(JSON.stringify([regarding.kind, uid ?? [namespace, name], type, reason, action, note]))
-      .digest("base64");
+    if (Buffer.byteLength(JSON.stringify(regarding)) > REFERENCE_BYTES) {
+      const shown = { kind: regarding.kind.slice(0, SHOWN), object: name.slice(0, SHOWN) };
+      this.#options.log.warn("event dropped, its object's names are longer than any", { reason, ...shown });
+      return;
+    }
+    const note = cutBytes(whole, NOTE_BYTES);
+    const about = { regarding, type, reason, action, note };
+    const which = [regarding.kind, uid ?? [namespace, name]];
+    const key = hashed([which, type, reason, action, note]);
     const now = this.#clock.now();
     const known = this.#series.get(key);
     const series = known ?? {
@@ -98,7 +124,7 @@ export class EventRecorder {
     series.count += 1;
     series.lastAt = now;
     this.#series.set(key, series);
-    if (this.#pending.has(series) || !this.#allowed(`${regarding.kind}/${uid ?? `${namespace}/${name}`}`)) return;
+    if (this.#pending.has(series) || !this.#allowed(hashed(which))) return;
     if (this.#pending.size >= PENDING_LIMIT) {
       this.#options.log.warn("event dropped, too many wait to be written", {
         reason,
@@ -193,7 +219,7 @@ export class EventRecorder {
       action,
       reason,
       type,
-      note: cutBytes(note, NOTE_BYTES),
+      note,
       regarding: {
         apiVersion: regarding.apiVersion,
         kind: regarding.kind,

@@ -1,4 +1,5 @@
 import { DomainError } from "../../core/errors.ts";
+import { isObjectName } from "../../core/objectnames.ts";
 import type { Keychain } from "../../core/policy/types.ts";
 import { type CredentialEntry, type PullSecret, parsePullSecret } from "../../core/registry/docker-config.ts";
 import { createKeychain } from "../../core/registry/keychain.ts";
@@ -48,6 +49,7 @@ async function optional<T>(get: Promise<T>): Promise<T | undefined> {
 }
 
 async function secretsOf({ client, namespace, signal }: Reader, serviceAccount: string): Promise<readonly string[]> {
+  if (!isObjectName(serviceAccount)) return [];
   const account = await optional(
     client.get<ServiceAccount>(Resources.serviceAccounts, serviceAccount, { namespace, signal }),
   );
@@ -66,7 +68,7 @@ async function entriesOf(
 }
 
 async function read(reader: Reader, named: readonly string[]): Promise<Keychain> {
-  const names = [...new Set(named)].filter((name) => name !== "");
+  const names = [...new Set(named)].filter(isObjectName); // nothing else can exist
   if (names.length > SECRETS_LIMIT) {
     const why = `${names.length} imagePullSecrets are named in namespace ${reader.namespace}; at most ${SECRETS_LIMIT} are read`;
     throw new DomainError<KeychainErrorCode>("PULL_SECRETS_EXCESSIVE", why, { terminal: true });

@@ -38,6 +38,14 @@ export interface Plan {
   readonly unchanged: boolean;
 }
 
+/** No workload has as many images; what each costs would be paid while nobody else is answered. */
+const IMAGES_LIMIT = 500;
+
+function tooMany(count: number, { podSpec }: WorkloadKind): InvalidImage {
+  const why = `at most ${IMAGES_LIMIT} images of one object are judged; give it fewer containers`;
+  return { field: fieldName(podSpec), image: String(count), problem: "too many images", why };
+}
+
 function fieldName(path: readonly (string | number)[]): string {
   return path.reduce<string>(
     (text, part) => (typeof part === "number" ? `${text}[${part}]` : text === "" ? part : `${text}.${part}`),
@@ -97,6 +105,7 @@ export function planAdmission(
   const tasks: ImageTask[] = [];
   const invalid: InvalidImage[] = [];
   const { fields, unchanged } = fieldsToJudge(request, kind);
+  if (fields.length > IMAGES_LIMIT && !unchanged) return { tasks, invalid: [tooMany(fields.length, kind)], unchanged };
   const podSpec = objectAt(request.object, kind.podSpec);
   const claims = claimsOf(request, kind);
   for (const { path: below, image } of fields) {

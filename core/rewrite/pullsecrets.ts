@@ -18,8 +18,9 @@ export function namesPullSecret(pod: unknown, { imagePullSecretName }: Cache): b
 
 /** The names of the Secrets that the Pod needs for these caches and does not name yet, each once. */
 export function missingPullSecrets(pod: unknown, caches: readonly Cache[]): readonly string[] {
-  const missing = caches.filter((cache) => !namesPullSecret(pod, cache));
-  return [...new Set(missing.flatMap(({ imagePullSecretName }) => imagePullSecretName ?? []))];
+  const named = new Set((entriesOf(pod) ?? []).map((entry) => stringField(entry, "name")));
+  const needed = new Set(caches.flatMap(({ imagePullSecretName }) => imagePullSecretName ?? []));
+  return [...needed].filter((name) => !named.has(name));
 }
 
 /** Operations that add pull Secrets to a Pod, after its own. */

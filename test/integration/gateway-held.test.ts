@@ -1,7 +1,7 @@
 import { Readable } from "node:stream";
 import { expect } from "chai";
+import { Slots } from "../../core/slots.ts";
 import { readWhole } from "../../gateway/body.ts";
-import { Slots } from "../../gateway/slots.ts";
 
 describe("Slots", () => {
   /** Work that has begun, by name, and how each ends. */

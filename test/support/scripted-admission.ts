@@ -58,7 +58,9 @@ export class Outside {
       ? { kind: "matched", match: { signatures: [{ id: "s1" }] } }
       : { kind: "failed", message: "no signatures found" };
   /** What policies in CUE, Rego and CEL say of what they are shown. */
-  evaluation: (evaluator: Evaluator, input: EvaluationInput) => EvaluationResult = () => ({ kind: "compliant" });
+  evaluation: (evaluator: Evaluator, input: EvaluationInput) => EvaluationResult | Promise<EvaluationResult> = () => ({
+    kind: "compliant",
+  });
   /** The configurations of every image, as JSON. */
   configFiles: string | Error = "{}";
   owners = new Map<string, Json>();
@@ -196,7 +198,7 @@ export async function replica(outside: Outside, change: Change = {}, clock: Cloc
       check: async () => undefined,
       evaluate: async (evaluator, input) => {
         outside.asked.evaluate += 1;
-        return outside.evaluation(evaluator, input);
+        return await outside.evaluation(evaluator, input);
       },
     },
   });
