@@ -75,7 +75,11 @@ export class Conditions {
       if (reason === undefined) return { kind: "pass", matches: {} };
       return { kind: result.kind === "rejected" ? "fail" : "undecided", reasons: [reason] };
     } catch (thrown) {
-      return { kind: "undecided", reasons: [conditionRejection(condition, messageOf(thrown))] };
+      const why =
+        thrown === at.signal.reason
+          ? `the evaluation of a policy was given up: ${messageOf(thrown)}`
+          : messageOf(thrown); // as the engine says it
+      return { kind: "undecided", reasons: [conditionRejection(condition, why)] };
     }
   }
 }

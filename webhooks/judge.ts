@@ -68,7 +68,8 @@ export class Judge {
    * is found comes without digest and record: a kept image need not be pinned, and whether some policy vouches for it was decided when it came.
    */
   async #beside(plan: Plan, at: Case, kind: WorkloadKind): Promise<readonly ImageResult[]> {
-    const policies = plan.unchanged || at.phase === "mutate" ? [] : affected(at);
+    if (plan.unchanged || plan.tasks.length === 0 || at.phase === "mutate") return []; // without tasks it is refused for its images
+    const policies = affected(at);
     if (policies.length === 0) return [];
     const fresh = new Set(plan.tasks.map(({ field }) => field));
     const all = planAdmission({ ...at.request, oldObject: at.request.object }, kind, policies, at.snapshot.names);

@@ -1,5 +1,7 @@
 import type { Log } from "../adapters/telemetry/log.ts";
+import { IMAGES_LIMIT } from "../core/admission/plan.ts";
 import { type AdmissionRequest, stringMap } from "../core/admission/request.ts";
+import { imageFields } from "../core/admission/workload.ts";
 import { messageOf } from "../core/errors.ts";
 import { fieldsOf } from "../core/json.ts";
 import type { MatchSubject } from "../core/policy/match.ts";
@@ -55,6 +57,8 @@ export class Rewriter {
       return allowed(request.uid, [], []);
     const { config, names, policies } = this.#options.current();
     if (config.rewriteImages === "off") return allowed(request.uid, [], []);
+    if (countOf(request) > IMAGES_LIMIT)
+      return allowed(request.uid, [`images keep the upstreams' names: the Pod has more than ${IMAGES_LIMIT}`], []);
     const subject = subjectOf(request);
     const bySpec = names.size === 0 ? undefined : refusalBySpec(policies, referencesIn(request), names, subject);
     const done = rewrite(
@@ -97,6 +101,11 @@ export class Rewriter {
     const images = kept.slice(0, WARNINGS).map(({ key, image, reason }) => ({ key, image, reason }));
     log.info("images not rewritten", { namespace, name, operation, dryRun, count: kept.length, images });
   }
+}
+
+function countOf({ object }: AdmissionRequest): number {
+  const podSpec = fieldsOf(object["spec"]);
+  return podSpec === undefined ? 0 : imageFields(podSpec).length;
 }
 
 function subjectOf({ group, version, resource, object }: AdmissionRequest): MatchSubject {

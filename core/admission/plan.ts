@@ -39,7 +39,7 @@ export interface Plan {
 }
 
 /** No workload has as many images; what each costs would be paid while nobody else is answered. */
-const IMAGES_LIMIT = 500;
+export const IMAGES_LIMIT = 500;
 
 function tooMany(count: number, { podSpec }: WorkloadKind): InvalidImage {
   const why = `at most ${IMAGES_LIMIT} images of one object are judged; give it fewer containers`;

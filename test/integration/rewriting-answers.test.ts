@@ -104,6 +104,14 @@ describe("the answer of /rewriting", () => {
     expect(Object.values(asked).reduce((sum, count) => sum + count)).to.equal(0);
   });
 
+  it("renames 500 images, and leaves a Pod with more as it is, with a word", async () => {
+    const images = (count: number) => podOf(Array.from({ length: count }, () => "a/b:1"));
+    expect((await ask({}, images(500))).patch).to.have.length(501);
+    const { allowed, patch, warnings } = await ask({}, images(501));
+    expect([allowed, patch]).to.deep.equal([true, []]);
+    expect(warnings).to.deep.equal(["images keep the upstreams' names: the Pod has more than 500"]);
+  });
+
   it("is nothing in the system's namespaces", async () => {
     for (const namespace of ["cosign-system", "kube-system"])
       expect((await ask({}, podOf(["a/b:1"]), { namespace })).patch).to.deep.equal([]);

@@ -1,5 +1,6 @@
 // An object with more images than any workload has (a fake: test/support/scripted-admission.ts).
 import { expect } from "chai";
+import type { AdmissionRequest } from "../../core/admission/request.ts";
 import { missingPullSecrets } from "../../core/rewrite/pullsecrets.ts";
 import { APP, type Json, Outside, replica, workload } from "../support/scripted-admission.ts";
 
@@ -9,6 +10,11 @@ function podOf(images: number): Json {
   const containers = Array.from({ length: images }, (_, index) => ({ name: `c${index}`, image: APP }));
   return { ...workload("Pod", "p", APP), spec: { containers } };
 }
+
+const requestOf = (object: Json): AdmissionRequest => ({
+  ...{ uid: "r", operation: "CREATE", dryRun: false, namespace: "team", name: "p" },
+  ...{ group: "", version: "v1", kind: "Pod", resource: "pods", subResource: "", object },
+});
 
 describe("an object with very many images", () => {
   it("is refused for that, before anything is asked of anyone, and one with 500 is judged", async () => {
@@ -38,6 +44,32 @@ describe("an object with very many images", () => {
       (await webhook.send("UPDATE", after, { oldObject: before })).response;
     expect((await update(labelled({ owner: "a" }), labelled({ owner: "b" }))).allowed).to.equal(true);
     expect((await update(labelled({ owner: "a" }), labelled({}))).status?.message).to.include("no owner");
+  });
+
+  it("is refused as soon when an UPDATE brings them, with a spec.policy that sees another object", async () => {
+    const outside = new Outside();
+    const condition = { type: "cue", data: "x", includeSpec: true };
+    const webhook = await replica(outside, { spec: { policy: condition, authorities: PASS } });
+    const small = workload("Deployment", "d", APP);
+    const large = { ...small, spec: { template: { metadata: {}, spec: podOf(501)["spec"] } } };
+    const { response } = await webhook.send("UPDATE", large, { oldObject: small });
+    expect(response.status?.message).to.include("too many images: 501");
+    expect(outside.asked.evaluate).to.equal(0);
+  });
+
+  it("is given up with the same words for all of its evaluations, those that wait for their turn included", async () => {
+    const outside = new Outside();
+    const controller = new AbortController();
+    outside.evaluation = async () => {
+      controller.abort(new Error("the time is up"));
+      throw new Error("the evaluation of a policy was given up: the time is up");
+    };
+    const condition = { type: "cue", data: "x", includeSpec: true };
+    const webhook = await replica(outside, { spec: { policy: condition, authorities: PASS } });
+    const request = requestOf(podOf(6));
+    const { status } = await webhook.ask("/validations", request, controller.signal);
+    expect(status?.message?.match(/given up: the time is up/g)).to.have.length(1);
+    expect(status?.message).to.include("spec.containers[0].image").and.include("spec.containers[5].image");
   });
 
   it("has its spec.policy evaluated for few of them at a time, since each evaluation has the whole object in its input", async () => {
