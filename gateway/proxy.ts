@@ -13,7 +13,7 @@ import {
   type Wanted,
 } from "../core/gateway/errors.ts";
 import { type HeaderMap, headerOf, requestHeaders, responseHeaders } from "../core/gateway/headers.ts";
-import { cutAfter, renameTagsList, rewriteNextLink } from "../core/gateway/pages.ts";
+import { renameTagsList, rewriteNextLink, startOf } from "../core/gateway/pages.ts";
 import { formatRegistryPath, type RepositoryRequest } from "../core/gateway/request.ts";
 import { PRIVATE_HEADER } from "../core/gatewayaccess/names.ts";
 import { asBackendError, type BackendAnswer, BackendError, type BackendRequest, type Backends } from "./backend.ts";
@@ -207,7 +207,7 @@ function manifestOf({ headers }: BackendAnswer, content: Buffer, digest: string 
 /** A tags list under the name that the client knows, and `link` to its next page, likewise. Throws `BackendError` where one of them is none. */
 function listOf({ request, match }: Exchange, content: Buffer, link: string | undefined): Whole {
   const { repository } = request;
-  const page = request.kind === "tags" ? renameTagsList(content.toString(), repository, cutAfter(request)) : undefined;
+  const page = request.kind === "tags" ? renameTagsList(content.toString(), repository, startOf(request)) : undefined;
   const sent = { ...request, repository: match.upstream.repository };
   const next = link === undefined ? undefined : rewriteNextLink(link, sent, repository);
   if (page === undefined || (link !== undefined && next === undefined))

@@ -23,35 +23,42 @@ export function rewriteNextLink(link: string, sent: RepositoryRequest, repositor
   return `<${formatRegistryPath(next, repository)}>; rel="next"`;
 }
 
-/**
- * The tag up to which a backend's list must be cut. CNCF distribution in proxy mode leaves `last` to the upstream where the request has
- * an `n`, and sends the whole list where it has none. The upstream's page is never cut: in whose order it is, nothing says.
- */
-export function cutAfter({ query }: { readonly query: string }): string | undefined {
-  const asked = new URLSearchParams(query);
-  return asked.has("n") ? undefined : (asked.get("last") ?? undefined);
+/** Where the tags begin that a client asks for, and whether its backend has sent the whole list. */
+export interface Start {
+  readonly last: string;
+  readonly isWhole: boolean;
 }
 
 /**
- * The tags of a whole list after `last` ("beginning non-inclusively with <tagname>"). A `last` that is no tag has a place only in a list
- * that is in order.
+ * Where a list begins that a client asks for. CNCF distribution in proxy mode leaves `last` to the upstream where the request has an `n`,
+ * and sends the whole list where it has none.
  */
-function tagsAfter(tags: readonly string[], last: string): readonly string[] {
+export function startOf({ query }: { readonly query: string }): Start | undefined {
+  const asked = new URLSearchParams(query);
+  const last = asked.get("last");
+  return last === null ? undefined : { last, isWhole: !asked.has("n") };
+}
+
+/**
+ * The tags after `last` ("beginning non-inclusively with <tagname>"). An upstream that heeds it never sends that tag again, in whatever
+ * order its tags are. A `last` that is no tag has a place only in a whole list that is in order.
+ */
+function tagsAfter(tags: readonly string[], { last, isWhole }: Start): readonly string[] {
   const place = tags.indexOf(last);
   if (place >= 0) return tags.slice(place + 1);
-  const inOrder = tags.every((tag, index) => index === 0 || (tags[index - 1] ?? "") < tag);
+  const inOrder = isWhole && tags.every((tag, index) => index === 0 || (tags[index - 1] ?? "") < tag);
   return inOrder ? tags.filter((tag) => tag > last) : tags;
 }
 
 /**
- * A tags list (distribution specification, "Listing tags") with its name replaced and nothing up to `last`, or undefined when the text
- * is none.
+ * A tags list (distribution specification, "Listing tags") with its name replaced and nothing before its start, or undefined when the
+ * text is none.
  */
-export function renameTagsList(body: string, repository: string, last?: string): string | undefined {
+export function renameTagsList(body: string, repository: string, start?: Start): string | undefined {
   const list = parseObject(body);
   const tags = list?.["tags"] ?? [];
   if (list === undefined || !Array.isArray(tags) || !tags.every((tag) => typeof tag === "string")) return undefined;
-  return JSON.stringify({ name: repository, tags: last === undefined ? tags : tagsAfter(tags, last) });
+  return JSON.stringify({ name: repository, tags: start === undefined ? tags : tagsAfter(tags, start) });
 }
 
 /** A JSON object, or undefined when the text is none. */

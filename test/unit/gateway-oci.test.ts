@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { judgeAnswer } from "../../core/gateway/answer.ts";
 import { blobHeadRequest, blobHeadResponse } from "../../core/gateway/blob-head.ts";
 import { requestHeaders } from "../../core/gateway/headers.ts";
-import { cutAfter, renameTagsList, rewriteNextLink } from "../../core/gateway/pages.ts";
+import { renameTagsList, rewriteNextLink, startOf } from "../../core/gateway/pages.ts";
 import { parseRegistryRequest } from "../../core/gateway/request.ts";
 
 const SHA256 = `sha256:${"0".repeat(64)}`;
@@ -38,15 +38,18 @@ describe("what the specification says and CNCF distribution does not do", () => 
         const sorted = all.sort();
         const wanted = sorted.filter((name) => name > last);
         const body = JSON.stringify({ name: "x", tags: cut ? wanted : sorted });
-        expect(JSON.parse(renameTagsList(body, "y", last) ?? "")).to.deep.equal({ name: "y", tags: wanted });
+        expect(JSON.parse(renameTagsList(body, "y", { last, isWhole: true }) ?? "")).to.deep.equal({
+          name: "y",
+          tags: wanted,
+        });
       }),
     );
   });
 
   it("a whole list in another order than ours is cut only where `last` stands in it", () => {
     const body = '{"name":"x","tags":["a","B","c"]}'; // case-insensitive, as the specification's text has it
-    expect(renameTagsList(body, "y", "a")).to.equal('{"name":"y","tags":["B","c"]}');
-    expect(renameTagsList(body, "y", "b")).to.equal('{"name":"y","tags":["a","B","c"]}');
+    expect(renameTagsList(body, "y", { last: "a", isWhole: true })).to.equal('{"name":"y","tags":["B","c"]}');
+    expect(renameTagsList(body, "y", { last: "b", isWhole: true })).to.equal('{"name":"y","tags":["a","B","c"]}');
   });
 
   it("a page of the upstream's is passed on as it is, in whatever order its tags are", () => {
@@ -58,11 +61,19 @@ describe("what the specification says and CNCF distribution does not do", () => 
     ];
     for (const [last, tags] of pages) {
       const body = JSON.stringify({ name: "y", tags });
-      expect(renameTagsList(body, "y", cutAfter({ query: `n=${tags.length}&last=${last}` })), last).to.equal(body);
+      expect(renameTagsList(body, "y", startOf({ query: `n=${tags.length}&last=${last}` })), last).to.equal(body);
     }
-    expect(cutAfter({ query: "n=0&last=a" })).to.equal(undefined);
-    expect(cutAfter({ query: "last=a" }), "control: without n the list is the whole").to.equal("a");
-    expect(cutAfter({ query: "" })).to.equal(undefined);
+    expect(startOf({ query: "n=0&last=a" })).to.deep.equal({ last: "a", isWhole: false });
+    expect(startOf({ query: "last=a" })).to.deep.equal({ last: "a", isWhole: true });
+    expect(startOf({ query: "n=1" })).to.equal(undefined);
+    expect(renameTagsList('{"name":"y","tags":["B"]}', "y", startOf({ query: "last=a" })), "control").to.equal(
+      '{"name":"y","tags":[]}',
+    );
+  });
+
+  it("a page that has `last` in it is of an upstream that does not heed it, and is cut there", () => {
+    const body = '{"name":"y","tags":["v2","V3","v1"]}';
+    expect(renameTagsList(body, "y", startOf({ query: "n=100&last=V3" }))).to.equal('{"name":"y","tags":["v1"]}');
   });
 });
 
