@@ -169,15 +169,15 @@ class Pass {
     return known?.observedGeneration === registry.metadata.generation && !this.#waits.throttled.isOver(registry);
   }
 
-  /** Rules that are deleted with their registry wait until its rendering is without them. */
-  async #withoutDeleted(remaining: readonly string[]): Promise<void> {
+  /** Rules that are deleted with their registry may wait until its configuration is without them: says how that stands. */
+  async #withoutDeleted(remaining: readonly string[]): Promise<Progress> {
     const { plans, registries, rules } = this.#dependencies;
     const registry = this.#registry;
     const provider = this.#provider;
     const isDeleted = (name: string) => rules.get(name)?.metadata.deletionTimestamp !== undefined;
-    if (provider === undefined || provider.isRemote || !remaining.some(isDeleted)) return;
-    if (elderOf(registry, registries.list(), provider) !== undefined) return;
-    await provider.prepare(registry, plans.view(registry), this.#signal);
+    if (provider?.holdsRules !== true || !remaining.some(isDeleted)) return { done: true };
+    if (elderOf(registry, registries.list(), provider) !== undefined) return { done: true };
+    return (await provider.prepare(registry, plans.view(registry), this.#signal)).ready;
   }
 
   /** Whether what is not withdrawn yet is waited for no longer. What Kubernetes itself is deleting goes in the end. */
@@ -193,9 +193,10 @@ class Pass {
     const remaining = referring(registry, rules.list());
     if (remaining.length > 0) {
       const message = `deletion waits for CacheRules that name it: ${shortlist(remaining)}; delete them`;
-      const result = await this.#refuse(REASON.RulesRemain, message);
-      await this.#withoutDeleted(remaining);
-      return result;
+      const progress = await this.#withoutDeleted(remaining);
+      if (progress.done) return await this.#refuse(REASON.RulesRemain, message);
+      await this.#refuse(REASON.RulesRemain, `${message}. Of those that are deleted: ${progress.message}`);
+      return { requeueAfterMs: isMoving(progress) ? intervals.pendingMs : intervals.unhealthyMs };
     }
     try {
       const progress = await this.#provider?.withdraw(registry, this.#signal);

@@ -56,6 +56,7 @@ function isAvailable(deployment: DeploymentObject | undefined): boolean {
  */
 export class InClusterRegistry implements RenderedRegistry {
   readonly name = "inCluster";
+  readonly holdsRules = false; // gateways follow the rules themselves
   readonly #world: InClusterWorld;
 
   constructor(world: InClusterWorld) {

@@ -39,6 +39,7 @@ function policyOf({ rule, registry }: RuleRequest): RemotePolicy {
 /** An API-managed registry as the reconcilers see it: each pass finds, compares, and does at most one thing. */
 export class ProductProvider implements CacheProvider {
   readonly isRemote = true;
+  readonly holdsRules = false;
   readonly #product: RegistryProduct;
   readonly #attempts = new Attempts();
 

@@ -149,6 +149,8 @@ export interface RegistryPlanView {
  * zot, a CNCF distribution. Rules have no object of their own there: `prepare` makes them all, `observe` says how one of them is.
  */
 export interface RenderedRegistry extends RegistryKind {
+  /** Whether a deleted rule goes only when `prepare` has written the configuration without it. */
+  readonly holdsRules: boolean;
   /** Makes what is live as the plan says. At rest it writes nothing. */
   prepare(registry: CacheRegistryObject, plan: RegistryPlanView, signal: AbortSignal): Promise<RegistryOutcome>;
   /** Takes away what `prepare` made; done only when it is verified gone. */
@@ -156,54 +158,6 @@ export interface RenderedRegistry extends RegistryKind {
   observe(request: RuleRequest, signal: AbortSignal): Promise<RuleServing>;
   /** Whether nobody serves the rule any more; it is out of the plan already. */
   removed(request: Pick<RuleRequest, "rule" | "registry">, signal: AbortSignal): Promise<Progress>;
-}
-
-/** What stands between a rule as declared and a rule that is served. */
-export interface RuleServing {
-  /** Whether the registry has the rule as declared. */
-  readonly synced: Progress;
-  /** Whether a pull by the rule's name is answered now, at the rule's current generation. */
-  readonly serving: Progress;
-}
-
-/** Everything that a registry is to serve. */
-export interface RegistryPlanView {
-  /** The accepted rules that are not suspended, in the order of their names. */
-  readonly rules: readonly RuleRequest[];
-  readonly upstreams: readonly WantedUpstream[];
-}
-
-/**
- * A registry whose configuration is rendered as a whole, from all of its rules at once, and rolled out in this cluster: our own, a
- * zot, a CNCF distribution. Rules have no object of their own there: `prepare` makes them all, `observe` says how one of them is.
- */
-export interface RenderedRegistry {
-  readonly name: Provider;
-  /** The most rules of one registry. */
-  readonly limit?: number;
-  /** The host, with port, that begins the names of cached images. */
-  pullHost(registry: CacheRegistryObject): string;
-  /** What two CacheRegistries can't both have. */
-  identity(registry: CacheRegistryObject): string;
-  /** Whether the registry can serve the rule. Pure. */
-  judge(request: RuleRequest): Refusal | undefined;
-  /** Makes what is live as the plan says. At rest it writes nothing. */
-  prepare(registry: CacheRegistryObject, plan: RegistryPlanView, signal: AbortSignal): Promise<RegistryOutcome>;
-  /** Takes away what `prepare` made; done only when it is verified gone. */
-  withdraw(registry: CacheRegistryObject, signal: AbortSignal): Promise<Progress>;
-  observe(request: RuleRequest, signal: AbortSignal): Promise<RuleServing>;
-  /** Whether nobody serves the rule any more; it is out of the plan already. */
-  removed(request: Pick<RuleRequest, "rule" | "registry">, signal: AbortSignal): Promise<Progress>;
-}
-
-/** What the registry's product has of a rule now. */
-export interface RuleObservation {
-  /** `absent`: create it; `different`: update it; `identical`: nothing to do; `foreign`: not ours, leave it alone. */
-  readonly remote: "absent" | "different" | "identical" | "foreign";
-  /** Whether everything that serves the rule is rolled out. */
-  readonly rolledOut: Progress;
-  /** Whether a pull by the rule's name is answered now, at the rule's current generation. */
-  readonly serving: Progress;
 }
 
 /** What status is to remember of a rule in a product. */
@@ -228,6 +182,8 @@ export type Removal = { readonly done: true; readonly left?: string } | Pending;
 export interface CacheProvider extends RegistryKind, Pick<RenderedRegistry, "prepare" | "withdraw"> {
   /** Whether the product is asked over a network that fails by itself, and so is looked at at the drift interval. */
   readonly isRemote: boolean;
+  /** Whether deleted rules wait for the next `prepare`, also while the registry itself is deleted. */
+  readonly holdsRules: boolean;
   /** Brings the rule as far as one pass can, and says how it is. Repeated until nothing is left to do. */
   serve(request: RuleRequest, signal: AbortSignal): Promise<RuleOutcome>;
   /** Takes the rule away: `images` says whether cached images may go with it. Done only when that was verified. */

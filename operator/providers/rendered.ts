@@ -24,6 +24,10 @@ export class RenderedProvider implements CacheProvider {
     return this.#registry.name;
   }
 
+  get holdsRules(): boolean {
+    return this.#registry.holdsRules;
+  }
+
   get limit(): number {
     return this.#registry.limit ?? Number.POSITIVE_INFINITY;
   }

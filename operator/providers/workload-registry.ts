@@ -40,6 +40,7 @@ interface Look {
 /** What zot and distribution have in common: a configuration in a ConfigMap of its owner's, and a workload that is rolled when it changes. */
 export abstract class WorkloadRegistry implements RenderedRegistry {
   abstract readonly name: Provider;
+  readonly holdsRules = true;
   protected readonly config: WorkloadConfig;
   readonly #context: RenderedContext;
   readonly #looks = new Map<string, Look>();
@@ -103,7 +104,15 @@ export abstract class WorkloadRegistry implements RenderedRegistry {
     const wanted = this.render(registry, block, live, plan, needed);
     if ("done" in wanted) return wanted;
     this.#looks.delete(registry.metadata.uid);
-    const applied = await this.config.apply(registry, block, live, wanted, this.mayRoll(needed), signal);
+    const isWithdrawn = registry.metadata.deletionTimestamp !== undefined && ({ isWithdrawn: true } as const);
+    const applied = await this.config.apply(
+      registry,
+      block,
+      live,
+      { ...wanted, ...isWithdrawn },
+      this.mayRoll(needed),
+      signal,
+    );
     if ("done" in applied) return applied;
     const problem = needed.find((one) => one.kind === "problem");
     return problem === undefined ? rolloutOf(applied.workload) : pending(problem.reason, problem.message);

@@ -30,6 +30,7 @@ describe("rules of a registry that is rendered as a whole (simulated)", () => {
     const done = { done: true } as const;
     const registry: RenderedRegistry = {
       name: "azure",
+      holdsRules: false,
       pullHost: () => "cache.example",
       identity: () => "cache.example",
       judge: () => undefined,
