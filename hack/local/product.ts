@@ -48,7 +48,7 @@ export class LocalProduct {
       await product.startPart("webhook");
       if (gateway !== undefined) await product.startPart("gateway");
     } catch (thrown) {
-      await product.stop(); // an operator that nobody holds would go on putting its webhooks into the cluster
+      await product.remove().catch(() => undefined); // what nobody holds would go on refusing, or putting its webhooks into the cluster
       throw thrown;
     }
     return product;

@@ -69,19 +69,19 @@ export class Inheritance {
     const cosign = await Cosign.create();
     const keys = await cosign.generateKeyPair(name);
     const [door = 0, first = 0, second = 0, status = 0] = await freePorts(4);
+    const api = await ApiServer.connect(cluster.kubeconfig);
     const product = await LocalProduct.start(cluster, undefined, {
       operator: { flags: ["--disable-tuf"], env: { WEBHOOK_SERVICE_PORT: String(door) } },
       webhook: { env: { HTTPS_PORT: String(first) } },
     });
-    const api = await ApiServer.connect(cluster.kubeconfig);
     const harness = new Inheritance({ name, cluster, cosign, keys, product }, api, { door, first, second, status });
-    harness.#door = await TcpDoor.open(door, first);
     try {
+      harness.#door = await TcpDoor.open(door, first);
       await applyNamespace(cluster, name, { "policy.sigstore.dev/include": "true" });
       await harness.policy(name, `${name}/**`, { data: keys.publicKey });
       await harness.configure();
     } catch (thrown) {
-      await harness.close(); // nobody would hold it
+      await harness.close().catch(() => undefined); // nobody would hold it; why it did not come up is what counts
       throw thrown;
     }
     return harness;
@@ -94,7 +94,7 @@ export class Inheritance {
     await this.#api.close();
     this.cosign.dispose();
     await this.cluster.kubectl(["delete", "namespace", "-l", `made-by=${this.name}`, "--wait=false"]);
-    await this.cluster.kubectl(["delete", "namespace", this.name, "--wait=false"]);
+    await this.cluster.kubectl(["delete", "namespace", this.name, "--wait=false", "--ignore-not-found"]);
     await this.cluster.kubectl(["delete", "cip", "-l", `made-by=${this.name}`, "--wait=false"]);
   }
 

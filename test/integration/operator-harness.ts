@@ -204,12 +204,8 @@ export async function operatorStage(
     LEASE_DURATION: "20s",
     ...env,
   });
-  await operator.start().catch(async (thrown: unknown) => {
-    await operator.stop("SIGKILL"); // nobody would hold it
-    throw thrown;
-  });
-  const stop = async () => {
-    await operator.stop("SIGTERM");
+  const stop = async (signal: NodeJS.Signals = "SIGTERM") => {
+    await operator.stop(signal);
     await pages.stop();
     await removeWebhooks(cluster);
     await removeWorkloads(cluster);
@@ -217,5 +213,9 @@ export async function operatorStage(
     await cluster.kubectl(["-n", NAMESPACE, "delete", ...slices]);
     await client.close();
   };
+  await operator.start().catch(async (thrown: unknown) => {
+    await stop("SIGKILL").catch(() => undefined); // nobody would hold it; why it did not start is what counts
+    throw thrown;
+  });
   return { cluster, client, operator, kubelet: new FakeKubelet(cluster, client, NAMESPACE, address), pages, stop };
 }

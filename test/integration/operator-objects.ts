@@ -61,16 +61,19 @@ export class OperatorObjects {
   /** Takes everything away again, and ends the operator. */
   async close(): Promise<void> {
     const { cluster, pages } = this.stage;
-    await removeWebhooks(cluster);
-    await cluster.kubectl(["delete", "clusterimagepolicy", this.#registry, "--ignore-not-found"]);
-    pages.rules = {};
-    await this.remove("cacherules", "--all");
-    await this.remove("cacheregistries", "--all");
-    await eventually("all rules and registries are gone", async () => {
-      const left = await cluster.kubectl(["get", "cacherules,cacheregistries", "-o", "name"]);
-      return left.trim() === "";
-    });
-    await this.stage.stop();
+    try {
+      await removeWebhooks(cluster);
+      await cluster.kubectl(["delete", "clusterimagepolicy", this.#registry, "--ignore-not-found"]);
+      pages.rules = {};
+      await this.remove("cacherules", "--all");
+      await this.remove("cacheregistries", "--all");
+      await eventually("all rules and registries are gone", async () => {
+        const left = await cluster.kubectl(["get", "cacherules,cacheregistries", "-o", "name"]);
+        return left.trim() === "";
+      });
+    } finally {
+      await this.stage.stop(); // or it would lead, and put its webhooks back, beside the next one
+    }
   }
 
   async apply(object: object): Promise<void> {

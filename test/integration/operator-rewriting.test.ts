@@ -40,13 +40,16 @@ describe("The operator and what rewriting needs, on a real API server", function
   after(async () => {
     if (stage === undefined) return;
     stage.pages.rules = {};
-    await stage.cluster.kubectl(["delete", "cacherules,cacheregistries", "--all", "--wait=false"]);
-    await eventually("all rules and registries are gone", async () => {
-      return (await stage.cluster.kubectl(["get", "cacherules,cacheregistries", "-o", "name"])).trim() === "";
-    });
-    await stage.cluster.kubectl(["-n", NAMESPACE, "delete", "cm", "config-policy-controller", "--ignore-not-found"]);
-    await Promise.all([far?.stop(), upstream?.stop()]);
-    await stage.stop();
+    try {
+      await stage.cluster.kubectl(["delete", "cacherules,cacheregistries", "--all", "--wait=false"]);
+      await eventually("all rules and registries are gone", async () => {
+        return (await stage.cluster.kubectl(["get", "cacherules,cacheregistries", "-o", "name"])).trim() === "";
+      });
+      await stage.cluster.kubectl(["-n", NAMESPACE, "delete", "cm", "config-policy-controller", "--ignore-not-found"]);
+    } finally {
+      await stage.stop(); // or it would lead, and put its webhooks back, beside the next one
+      await Promise.all([far?.stop(), upstream?.stop()]);
+    }
   });
 
   async function apply(...objects: readonly object[]): Promise<void> {
@@ -90,7 +93,6 @@ describe("The operator and what rewriting needs, on a real API server", function
     return text.includes(`{"key":"entrepot.dev/rewrite","operator":"${operator}","values":["${value}"]}`);
   };
 
-  /** The writes of the operator have come to an end. */
   describe("the webhook configuration", () => {
     it("is there without a ConfigMap, for labelled namespaces, exactly as the API server keeps it", async () => {
       await eventually("it is made", async () => await selects("In", "enabled"));

@@ -45,8 +45,11 @@ describe("The operator on a real API server", function () {
   });
 
   after(async () => {
-    await at?.close();
-    await upstream?.stop();
+    try {
+      await at?.close();
+    } finally {
+      await upstream?.stop();
+    }
   });
 
   function secret(name: string, password: string): object {

@@ -162,7 +162,7 @@ describe("What goes wrong with Harbor (contract fake, never run against Harbor)"
   });
 
   it("upstreams that keep Harbor waiting keep no other from being looked at, and no endpoint that is not wanted", async () => {
-    const hurried = new HarborStage(harbor, {}, { upstreamMs: 5_000 });
+    const hurried = new HarborStage(harbor, {}, { upstreamMs: 10_000 });
     hurried.put(basicAuth("hub-reader", "reader", "hub-token"));
     hurried.upstreams = [{ host: "docker.io", credentials: { secretRef: { name: "hub-reader" } } }];
     harbor.state.upstream("https://hub.docker.com").passwords.set("reader", "hub-token");
@@ -171,7 +171,7 @@ describe("What goes wrong with Harbor (contract fake, never run against Harbor)"
     hub.status = "unhealthy";
     harbor.inject("POST", /\/registries\/ping$/, { kind: "stall" }, 0, /hub\.docker\.com/);
     harbor.inject("POST", /\/registries$/, { kind: "stall" }, 0, /ghcr\.io/);
-    const asked = hurried.prepareWithin(AbortSignal.timeout(15_000), "docker.io", "ghcr.io", "quay.io");
+    const asked = hurried.prepareWithin(AbortSignal.timeout(40_000), "docker.io", "ghcr.io", "quay.io");
     const { ready, upstreams, credentials } = await asked;
     expect(ready).to.deep.equal({ done: true });
     expect(upstreams).to.deep.equal([
@@ -185,7 +185,7 @@ describe("What goes wrong with Harbor (contract fake, never run against Harbor)"
   });
 
   it("an endpoint that Harbor makes when nobody waits for it any more is found, and not made twice", async () => {
-    const hurried = new HarborStage(harbor, {}, { upstreamMs: 300 });
+    const hurried = new HarborStage(harbor, {}, { upstreamMs: 3_000 });
     harbor.inject("POST", /\/registries$/, { kind: "silent" });
     const { upstreams } = await hurried.prepare("ghcr.io");
     expect(upstreams).to.deep.equal([{ host: "ghcr.io", health: "Unhealthy", reason: "UpstreamUnreachable" }]);

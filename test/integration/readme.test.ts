@@ -13,6 +13,12 @@ describe("the README", () => {
   const cluster = (...args: readonly string[]) =>
     spawnSync(join(ROOT, "hack/cluster"), args, { cwd: ROOT, env, encoding: "utf8", timeout: 120_000 });
 
+  const kubectl = async (args: readonly string[]) => {
+    const { status, stdout, stderr } = cluster("exec", "--", "kubectl", ...args);
+    if (status !== 0) throw new Error(stderr);
+    return stdout;
+  };
+
   before(function () {
     this.timeout(0);
     const { status, stderr } = cluster("up", "--no-node", "--bare");
@@ -36,9 +42,7 @@ describe("the README", () => {
       this.timeout(120_000);
       const { status, stdout, stderr } = cluster("exec", "--", "bash", "-euo", "pipefail", "-c", block);
       expect(status, `${stdout}\n${stderr}`).to.equal(0);
-      await established({
-        kubectl: async (args) => cluster("exec", "--", "kubectl", ...args).stdout, // who pastes the next block has waited a moment
-      });
+      await established({ kubectl }); // who pastes the next block has waited a moment
     });
   }
 });

@@ -20,9 +20,18 @@ export async function install(cluster: Pick<ClusterHandle, "kubectl">, folder: "
 
 /** Resolves when every custom resource of the cluster can be used. (`kubectl wait`, and a JSONPath filter, fail on `conditions: null`.) */
 export async function established(cluster: Pick<ClusterHandle, "kubectl">): Promise<void> {
+  let failure: unknown;
   await eventually("every custom resource is established", async () => {
-    const { items } = JSON.parse(await cluster.kubectl(["get", "crd", "-o", "json"])) as { items: readonly CrdState[] };
-    return items.length > 0 && items.every(isEstablished);
+    try {
+      const text = await cluster.kubectl(["get", "crd", "-o", "json"]);
+      const { items } = JSON.parse(text) as { items: readonly CrdState[] };
+      return items.length > 0 && items.every(isEstablished);
+    } catch (thrown) {
+      failure = thrown; // the API server may rest for a moment
+      return false;
+    }
+  }).catch((thrown: unknown) => {
+    throw new Error(`${String(thrown)}; last failure: ${String(failure)}`);
   });
 }
 

@@ -46,16 +46,16 @@ export class ProductStage {
     const dir = mkdtempSync(join(tmpdir(), "entrepot-product-"));
     const root = join(dir, "root.json");
     writeFileSync(root, Buffer.from(tuf.root(), "base64"));
+    const api = await ApiServer.connect(cluster.kubeconfig);
     const product = await LocalProduct.start(cluster, undefined, {
       operator: {
         flags: [`--tuf-mirror=${await mirror.start()}`, `--tuf-root=${root}`, "--trustroot-resync-period=1s"],
       },
     });
     const namespace = `keyless-${randomBytes(4).toString("hex")}`;
-    const api = await ApiServer.connect(cluster.kubeconfig);
     const opened = new ProductStage({ stage, cluster, product, api, mirror, namespace, dir });
     await opened.#prepare().catch(async (thrown: unknown) => {
-      await opened.close(); // nobody would hold it
+      await opened.close().catch(() => undefined); // nobody would hold it; why it did not come up is what counts
       throw thrown;
     });
     return opened;
@@ -129,7 +129,7 @@ export class ProductStage {
   async close(): Promise<void> {
     const { cluster, product, api, mirror, namespace, dir } = this.#opened;
     await product.remove();
-    await cluster.kubectl(["delete", "namespace", namespace, "--wait=false"]);
+    await cluster.kubectl(["delete", "namespace", namespace, "--wait=false", "--ignore-not-found"]);
     if (this.#made.length > 0) await cluster.kubectl(["delete", ...this.#made, "--ignore-not-found", "--wait=false"]);
     if (this.#secrets.length > 0)
       await cluster.kubectl(["-n", SYSTEM, "delete", ...this.#secrets, "--ignore-not-found"]);
