@@ -18,6 +18,7 @@ import {
 import { type CacheRegistryObject, REASON, type Reason, type Upstream } from "../../crds/index.ts";
 import { resolveUpstream } from "../incluster/upstreams.ts";
 import { inParallel } from "../parallel.ts";
+import { AskedUpstreams } from "./harbor-asked.ts";
 import type { ProductContext } from "./provider.ts";
 
 /** How the endpoint for one upstream is after a look at it. */
@@ -41,7 +42,8 @@ interface Wanted {
   readonly secret: string | undefined;
 }
 
-type Verdict = Omit<EndpointState, "host" | "anonymous">;
+/** What is found of one upstream and its endpoint. */
+export type Verdict = Omit<EndpointState, "host" | "anonymous">;
 
 /** The calls by which an endpoint is looked at, made and changed. */
 export type EndpointApi = Pick<HarborApi, "createEndpoint" | "endpoint" | "reaches" | "updateEndpoint">;
@@ -72,24 +74,25 @@ const WIDTH = 4; // of the connections in harbor-http.ts; the others are for rul
 export class HarborEndpoints {
   readonly #context: Pick<ProductContext, "namespace" | "secrets" | "clock">;
   readonly #patience: Patience;
-  /** Endpoint's name → until when its upstream passes for silent, by the monotonic clock. */
-  readonly #silentUntil = new Map<string, number>();
+  readonly #asked: AskedUpstreams;
 
   constructor(context: Pick<ProductContext, "namespace" | "secrets" | "clock">, patience: Partial<Patience> = {}) {
     this.#context = context;
     this.#patience = { ...PATIENCE, ...patience };
+    this.#asked = new AskedUpstreams(context.clock);
   }
 
   /**
    * Makes or corrects the endpoints for `hosts`, several at once. Bounded in time: a state for each host comes back, however many
-   * upstreams keep Harbor waiting. Throws when Harbor itself is in trouble.
+   * upstreams keep Harbor waiting. One that there was no time for keeps what was last found, so that looks without news say the same, and
+   * has its turn before those that were asked. Throws when Harbor itself is in trouble.
    */
   async ensureAll(look: EndpointLook, hosts: readonly string[]): Promise<readonly EndpointState[]> {
     const { clock } = this.#context;
     const untilMs = clock.monotonicMs() + this.#patience.lookMs;
     const states = new Map<string, EndpointState>();
-    await inParallel(silentLast(look.registry, hosts), WIDTH, async (host) => {
-      const instead = clock.monotonicMs() < untilMs ? undefined : unasked(host);
+    await inParallel(this.#asked.inTurn(look.registry, hosts), WIDTH, async (host) => {
+      const instead = clock.monotonicMs() < untilMs ? undefined : this.#asked.kept(look.registry, host);
       states.set(host, await this.#ensure(look, host, instead));
     });
     return hosts.flatMap((host) => states.get(host) ?? []);
@@ -97,9 +100,13 @@ export class HarborEndpoints {
 
   /** As `ensureAll`, for one host on behalf of a rule: an upstream that has just kept Harbor waiting is not asked for every rule. */
   async ensure(look: EndpointLook, host: string): Promise<EndpointState> {
-    const silentUntil = this.#silentUntil.get(endpointName(look.registry.metadata.name, host));
-    const isSilent = silentUntil !== undefined && this.#context.clock.monotonicMs() < silentUntil;
+    const isSilent = this.#asked.wasSilentWithin(look.registry, host, this.#patience.silentMs);
     return await this.#ensure(look, host, isSilent ? silent(host) : undefined);
+  }
+
+  /** To be called when the registry goes. */
+  forget(registry: CacheRegistryObject): void {
+    this.#asked.forget(registry);
   }
 
   /** `instead` is what is said of an upstream that Harbor would have to ask, but shall not. */
@@ -111,26 +118,30 @@ export class HarborEndpoints {
     const entry = registry.spec.upstreams?.find((candidate) => normaliseHost(candidate.host) === host);
     const state = { host, anonymous: entry?.credentials === undefined };
     const wanted = this.#wanted(registry, host, entry);
-    if ("reason" in wanted) return { ...state, ...wanted };
-    const { name } = wanted.desired;
-    const found = made.find((one) => one.name === name);
+    if ("reason" in wanted) {
+      this.#asked.drop(registry, host);
+      return { ...state, ...wanted };
+    }
+    const found = made.find((one) => one.name === wanted.desired.name);
     const shown = found === undefined ? undefined : asShown(wanted.desired, found);
-    if (shown !== undefined) return { ...state, ...shown };
+    if (shown !== undefined) {
+      this.#asked.drop(registry, host);
+      return { ...state, ...shown };
+    }
     const known = { ...state, ...(found !== undefined && { id: found.id }) };
     if (instead !== undefined) return { ...known, ...instead };
     using budget = startDeadline(this.#patience.upstreamMs, signal);
     try {
-      const verdict = await this.#ask(api, host, wanted, found, budget.signal);
-      this.#silentUntil.delete(name);
-      return { ...state, ...verdict };
+      const { id, ...verdict } = await this.#ask(api, host, wanted, found, budget.signal);
+      this.#asked.note(registry, host, verdict);
+      return { ...state, ...(id !== undefined && { id }), ...verdict };
     } catch (thrown) {
       const code = thrown instanceof ProductError ? thrown.code : undefined;
-      if (budget.expired || code === "PRODUCT_TIMEOUT") {
-        this.#silentUntil.set(name, this.#context.clock.monotonicMs() + this.#patience.silentMs);
-        return { ...known, ...silent(host) };
-      }
-      if (!(thrown instanceof ProductError) || code !== "PRODUCT_REFUSED") throw thrown;
-      return { ...known, health: "Unknown", reason: thrown.reason, message: thrown.message, fault: "registry" };
+      const isSilent = budget.expired || code === "PRODUCT_TIMEOUT";
+      const verdict = isSilent ? silent(host) : refusal(thrown);
+      if (verdict === undefined) throw thrown;
+      this.#asked.note(registry, host, verdict, isSilent);
+      return { ...known, ...verdict };
     }
   }
 
@@ -209,18 +220,10 @@ function silent(host: string): Verdict {
   return { health: "Unhealthy", reason: REASON.UpstreamUnreachable, message, fault: "upstream" };
 }
 
-/** Nothing was found out: other upstreams took all the time that there was. */
-function unasked(host: string): Verdict {
-  const message = `Harbor was not asked about ${shownHost(host)}, because other upstreams kept it waiting; it comes first at the next look: see to those that are UpstreamUnreachable`;
-  return { health: "Unknown", reason: REASON.Unknown, message };
-}
-
-/** Those that gave no answer at the last look come last: however many they are, they keep no other from being looked at. */
-function silentLast(registry: CacheRegistryObject, hosts: readonly string[]): readonly string[] {
-  const away = (registry.status?.upstreams ?? []).filter(({ reason }) => reason === REASON.UpstreamUnreachable);
-  const last = new Set(away.map(({ host }) => host));
-  const place = (host: string): number => (last.has(shownHost(host)) ? 1 : 0);
-  return [...hosts].sort((a, b) => place(a) - place(b));
+/** What Harbor does not take as it is declared; undefined where the trouble is another. */
+function refusal(thrown: unknown): Verdict | undefined {
+  if (!(thrown instanceof ProductError) || thrown.code !== "PRODUCT_REFUSED") return undefined;
+  return { health: "Unknown", reason: thrown.reason, message: thrown.message, fault: "registry" };
 }
 
 const HEALTHY = { health: "Healthy", reason: REASON.Reachable, message: "" } as const;

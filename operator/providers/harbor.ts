@@ -80,6 +80,7 @@ export class HarborProduct implements RegistryProduct {
   }
 
   async withdraw(registry: CacheRegistryObject, signal: AbortSignal): Promise<Progress> {
+    this.#endpoints.forget(registry);
     const api = await this.#sessions.of(registry, signal);
     const made = await api.endpoints(ENDPOINT_PREFIX, signal);
     const used: string[] = [];

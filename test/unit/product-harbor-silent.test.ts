@@ -75,10 +75,14 @@ describe("Upstreams that keep Harbor waiting", () => {
   beforeEach(() => {
     harbor = new WaitingHarbor();
     for (const host of quiet) harbor.silent.add(`https://${host}`);
+    endpoints = fresh();
+  });
+
+  function fresh(): HarborEndpoints {
     const clock = { ...systemClock, monotonicMs: () => harbor.nowMs };
     const context = { namespace: "cosign-system", secrets: new Map<string, never>(), clock };
-    endpoints = new HarborEndpoints(context, { upstreamMs: 20, lookMs: 10_000, silentMs: 60_000 });
-  });
+    return new HarborEndpoints(context, { upstreamMs: 20, lookMs: 10_000, silentMs: 60_000 });
+  }
 
   async function lookAt(hosts: readonly string[], known: readonly EndpointState[] = []) {
     const registry = registryWith(known.map(({ host, health, reason }) => ({ host, health, reason })));
@@ -98,6 +102,82 @@ describe("Upstreams that keep Harbor waiting", () => {
     const second = await lookAt([...quiet, good], first);
     expect(harbor.asked.slice(0, 3)).to.deep.equal([...quiet.slice(4), good].map((host) => `https://${host}`));
     expect(second[6]).to.include({ host: good, health: "Healthy", reason: "Reachable", id: 1 });
+  });
+
+  const brief = (states: readonly EndpointState[]) => states.map(({ host, health, reason }) => [host, health, reason]);
+  const away = quiet.map((host) => [host, "Unhealthy", "UpstreamUnreachable"]);
+
+  it("come to rest when one look has no room for all: each keeps what was found, and all are asked in turn", async () => {
+    const first = await lookAt(quiet);
+    const second = await lookAt(quiet, first);
+    expect(brief(second)).to.deep.equal(away);
+    const third = await lookAt(quiet, second);
+    const asked = new Set(harbor.asked);
+    const fourth = await lookAt(quiet, third);
+    for (const url of harbor.asked) asked.add(url);
+    expect(fourth).to.deep.equal(third);
+    expect(brief(fourth)).to.deep.equal(away);
+    expect([...asked].sort()).to.deep.equal(quiet.map((host) => `https://${host}`));
+  });
+
+  it("keep what status says of them after a restart", async () => {
+    const known = await lookAt(quiet, await lookAt(quiet));
+    endpoints = fresh();
+    const states = await lookAt(quiet, known);
+    expect(harbor.asked).to.have.length(4);
+    expect(brief(states)).to.deep.equal(away);
+    for (const { fault } of states) expect(fault).to.equal("upstream");
+  });
+
+  it("are not Healthy still when what Harbor shows says otherwise, and were not asked about", async () => {
+    harbor.silent.clear();
+    const well = await lookAt(quiet);
+    expect(well.map(({ health }) => health)).to.deep.equal(quiet.map(() => "Healthy"));
+    for (const host of quiet) harbor.silent.add(`https://${host}`);
+    harbor.made.length = 0;
+    const ill = await lookAt(quiet, well);
+    expect(ill.slice(4).map(({ health, reason, id }) => [health, reason, id])).to.deep.equal([
+      ["Unknown", "Unknown", undefined],
+      ["Unknown", "Unknown", undefined],
+    ]);
+    expect(brief(await lookAt(quiet, ill))).to.deep.equal(away);
+  });
+
+  it("do not count as silent any longer once Harbor itself shows that they answer", async () => {
+    await lookAt(quiet, await lookAt(quiet));
+    const silent = [...harbor.silent];
+    harbor.silent.clear();
+    await fresh().ensureAll({ api: harbor, registry: registryWith(), made: [], signal: NEVER }, quiet);
+    const well = await lookAt(quiet);
+    expect(harbor.asked).to.have.length(0);
+    for (const url of silent) harbor.silent.add(url);
+    harbor.made.length = 0;
+    const ill = await lookAt(quiet, well);
+    expect(ill.slice(4).map(({ reason }) => reason)).to.deep.equal(["Unknown", "Unknown"]);
+  });
+
+  it("keep no other from being looked at, after a restart either", async () => {
+    const known = await lookAt([...quiet, good], await lookAt([...quiet, good]));
+    harbor.made.length = 0;
+    endpoints = fresh();
+    const states = await lookAt([...quiet, good], known);
+    expect(states[6]).to.include({ host: good, health: "Healthy", reason: "Reachable", id: 1 });
+  });
+
+  it("are forgotten with what wanted them", async () => {
+    const [host = "", other = ""] = quiet;
+    const rule = async () => {
+      harbor.asked = [];
+      await endpoints.ensure({ api: harbor, registry: registryWith(), made: [], signal: NEVER }, host);
+      return harbor.asked.length;
+    };
+    await lookAt([host, other]);
+    expect(await rule()).to.equal(0);
+    await lookAt([other]);
+    expect(await rule()).to.equal(1);
+    expect(await rule()).to.equal(0);
+    endpoints.forget(registryWith());
+    expect(await rule()).to.equal(1);
   });
 
   it("take nothing from an endpoint that is in order, of which nobody has to be asked", async () => {
