@@ -1,7 +1,7 @@
 import type { Clock } from "../../adapters/clock.ts";
 import { shownHost } from "../../core/cacheregistry/upstream.ts";
 import { type CacheRegistryObject, REASON } from "../../crds/index.ts";
-import type { Verdict } from "./harbor-endpoints.ts";
+import type { Verdict } from "./harbor-outcome.ts";
 
 interface Answer {
   readonly verdict: Verdict;

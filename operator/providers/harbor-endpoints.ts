@@ -19,21 +19,8 @@ import { type CacheRegistryObject, REASON, type Reason, type Upstream } from "..
 import { resolveUpstream } from "../incluster/upstreams.ts";
 import { inParallel } from "../parallel.ts";
 import { AskedUpstreams } from "./harbor-asked.ts";
+import type { EndpointState, Verdict } from "./harbor-outcome.ts";
 import type { ProductContext } from "./provider.ts";
-
-/** How the endpoint for one upstream is after a look at it. */
-export interface EndpointState {
-  readonly host: string;
-  /** Its id in Harbor, where it is there and ours. */
-  readonly id?: number;
-  readonly health: "Healthy" | "Unhealthy" | "Unknown";
-  readonly reason: Reason;
-  /** For people; empty where all is well. */
-  readonly message: string;
-  /** `registry`: what is declared must change; `upstream`, `credentials`: whose fault it is that the upstream does not answer. */
-  readonly fault?: "registry" | "upstream" | "credentials";
-  readonly anonymous: boolean;
-}
 
 interface Wanted {
   readonly desired: DesiredEndpoint;
@@ -41,9 +28,6 @@ interface Wanted {
   /** Where the credentials are from, for messages. */
   readonly secret: string | undefined;
 }
-
-/** What is found of one upstream and its endpoint. */
-export type Verdict = Omit<EndpointState, "host" | "anonymous">;
 
 /** The calls by which an endpoint is looked at, made and changed. */
 export type EndpointApi = Pick<HarborApi, "createEndpoint" | "endpoint" | "reaches" | "updateEndpoint">;

@@ -1,7 +1,23 @@
 import { shownHost } from "../../core/cacheregistry/upstream.ts";
-import type { UpstreamStatus } from "../../crds/index.ts";
-import type { EndpointState } from "./harbor-endpoints.ts";
+import type { Reason, UpstreamStatus } from "../../crds/index.ts";
 import type { CredentialsHealth, Progress, RegistryOutcome } from "./provider.ts";
+
+/** How the endpoint for one upstream is after a look at it. */
+export interface EndpointState {
+  readonly host: string;
+  /** Its id in Harbor, where it is there and ours. */
+  readonly id?: number;
+  readonly health: "Healthy" | "Unhealthy" | "Unknown";
+  readonly reason: Reason;
+  /** For people; empty where all is well. */
+  readonly message: string;
+  /** `registry`: what is declared must change; `upstream`, `credentials`: whose fault it is that the upstream does not answer. */
+  readonly fault?: "registry" | "upstream" | "credentials";
+  readonly anonymous: boolean;
+}
+
+/** What is found of one upstream and its endpoint. */
+export type Verdict = Omit<EndpointState, "host" | "anonymous">;
 
 function statusOf({ host, id, health, reason }: EndpointState): UpstreamStatus {
   return { host: shownHost(host), health, reason, ...(id !== undefined && { remoteId: String(id) }) };

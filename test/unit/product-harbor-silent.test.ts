@@ -4,7 +4,8 @@ import { aborted } from "../../adapters/deadline.ts";
 import type { EndpointOutcome, EndpointWrite } from "../../adapters/products/harbor.ts";
 import type { FoundEndpoint } from "../../core/product/harbor-endpoint.ts";
 import type { CacheRegistryObject, UpstreamStatus } from "../../crds/index.ts";
-import { type EndpointApi, type EndpointState, HarborEndpoints } from "../../operator/providers/harbor-endpoints.ts";
+import { type EndpointApi, HarborEndpoints } from "../../operator/providers/harbor-endpoints.ts";
+import type { EndpointState } from "../../operator/providers/harbor-outcome.ts";
 
 const UID = "reg-uid";
 const NEVER = new AbortController().signal;
