@@ -168,9 +168,10 @@ function disruptionBudget(base: Manifest, replicas: number, selector: object): r
 }
 
 /**
- * The objects of the proxy of one upstream: Secret with its configuration, Service, Deployment, and a claim where storage says so, a
- * disruption budget where there are several Pods. A changed configuration changes the Pod template, and so rolls the Pods. A claim that
- * one node at a time can hold needs `Recreate`: with a rolling update the new Pod would wait for a volume that the old one keeps.
+ * The objects of the proxy of one upstream: a claim where storage says so, Secret with its configuration, Service, Deployment, and a
+ * disruption budget where there are several Pods. The claim is first: where a quota refuses it, the proxy that runs keeps its
+ * configuration. A changed configuration changes the Pod template, and so rolls the Pods. A claim that one node at a time can hold needs
+ * `Recreate`: with a rolling update the new Pod would wait for a volume that the old one keeps.
  */
 export function backendObjects(
   registry: RegistryIdentity,
@@ -208,6 +209,7 @@ export function backendObjects(
     ? { type: "Recreate" }
     : { type: "RollingUpdate", rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } };
   return [
+    ...claim(base, names.claimName, spec.storage),
     {
       ...base,
       apiVersion: "v1",
@@ -217,7 +219,6 @@ export function backendObjects(
         Object.entries(files).map(([key, text]) => [key, Buffer.from(text, "utf8").toString("base64")]),
       ),
     },
-    ...claim(base, names.claimName, spec.storage),
     {
       ...base,
       apiVersion: "v1",

@@ -15,10 +15,11 @@ export const DATA_DIRECTORY = "/var/lib/registry";
 /**
  * The folder on the volume. What was read with credentials is in another than what was not: a proxy gives what it has without asking
  * its upstream, so the same folder without the credentials would show it to anybody. A claim for each does not suffice: a container
- * that starts anew in a Pod which is yet to be replaced reads the new configuration and has the old volume.
+ * that starts anew in a Pod which is yet to be replaced reads the new configuration and has the old volume. Never the root of the
+ * volume: versions before kept both there.
  */
 function dataDirectory(upstream: Upstream): string {
-  return visibility(upstream) === "private" ? `${DATA_DIRECTORY}/private` : DATA_DIRECTORY;
+  return `${DATA_DIRECTORY}/${visibility(upstream)}`;
 }
 
 /** Escapes what is not printable ASCII: YAML libraries differ in what they take for a line break inside quotes (U+0085, U+2028, U+2029). */

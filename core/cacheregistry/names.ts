@@ -8,7 +8,7 @@ function label(prefix: string, readable: string, identity: string): string {
   return `${stem.slice(0, LABEL_LIMIT - hash.length - 1).replace(/-+$/, "")}-${hash}`;
 }
 
-/** The name of the Deployment, Service, Secret and claim that proxy one upstream host for one CacheRegistry: an RFC 1123 label, unique to the pair. */
+/** The name of the Deployment, Service and Secret that proxy one upstream host for one CacheRegistry: an RFC 1123 label, unique to the pair. */
 export function backendName(registry: string, upstreamHost: string): string {
   return label("entrepot-cache", `${registry}-${upstreamHost}`, `${registry}/${upstreamHost}`);
 }
@@ -21,10 +21,18 @@ export function visibility(upstream: { readonly credentials?: object }): Visibil
   return upstream.credentials === undefined ? "open" : "private";
 }
 
-/** The claim of one upstream's proxy. With and without credentials it is another, so that the one which is no longer wanted goes with its content. */
+/**
+ * The claim of one upstream's proxy. With and without credentials it is another, so that the one which is no longer wanted goes with its
+ * content. Never `backendName` itself: versions before kept both in a claim of that name.
+ */
 export function claimName(registry: string, upstreamHost: string, shown: Visibility): string {
-  const name = backendName(registry, upstreamHost);
-  return shown === "private" ? `${name}-private` : name;
+  return `${backendName(registry, upstreamHost)}-${shown}`;
+}
+
+/** Whatever an object of one upstream's proxy may be called, its claims by versions before among them. */
+export function proxyNames(registry: string, upstreamHost: string): readonly string[] {
+  const claims = (["open", "private"] as const).map((shown) => claimName(registry, upstreamHost, shown));
+  return [backendName(registry, upstreamHost), ...claims];
 }
 
 /** The name of the gateway's Deployment and Service of one CacheRegistry: an RFC 1123 label. */

@@ -1,5 +1,5 @@
 import type { LiveObject } from "../../core/cacheregistry/diff.ts";
-import { backendName, claimName, gatewayName } from "../../core/cacheregistry/names.ts";
+import { backendName, gatewayName, proxyNames } from "../../core/cacheregistry/names.ts";
 import { shownHost } from "../../core/cacheregistry/upstream.ts";
 import { type CacheRegistryObject, REASON, type Reason, type UpstreamStatus } from "../../crds/index.ts";
 import type { Progress } from "../providers/provider.ts";
@@ -68,12 +68,6 @@ export function removable<T extends LiveObject>(
   isOpen: boolean,
 ): readonly T[] {
   const left = upstreams.filter((one) => !isOpen || !canRoll(one)).map(hostOf);
-  const kept = new Set(
-    left.flatMap((host) => [
-      backendName(registry, host),
-      claimName(registry, host, "open"),
-      claimName(registry, host, "private"),
-    ]),
-  );
+  const kept = new Set(left.flatMap((host) => proxyNames(registry, host)));
   return live.filter(({ metadata }) => !kept.has(metadata.name));
 }

@@ -101,7 +101,7 @@ export class InClusterRegistry implements RenderedRegistry {
         registry: registry.metadata.name,
         error: thrown.message,
       });
-      const message = `what serves the registry could not be made: ${thrown.message}`;
+      const message = `not everything that serves the registry could be made: ${thrown.message}`;
       return { done: false, reason: REASON.RemoteError, message } as const;
     }
   }

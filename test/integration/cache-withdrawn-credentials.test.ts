@@ -57,10 +57,23 @@ describe("what was cached with credentials that are taken away", function () {
     await pull(await stage.start(config(proxied)), image);
   }
 
+  /** The configuration of a proxy on a volume, which is a folder here. */
+  const onVolume = (proxied: Upstream, volume: string): string => {
+    const spec: InClusterSpec = { ...SPEC, storage: { persistentVolumeClaim: { size: "1Gi" } } };
+    return rendered(spec, proxied).replace(`"${DATA_DIRECTORY}`, `"${volume}`);
+  };
+
   it("is given to nobody from a volume", async () => {
     const volume = mkdtempSync(join(stage.dir, "volume-"));
-    const spec: InClusterSpec = { ...SPEC, storage: { persistentVolumeClaim: { size: "1Gi" } } };
-    await withdraw((proxied) => rendered(spec, proxied).replace(`"${DATA_DIRECTORY}`, `"${volume}`));
+    await withdraw((proxied) => onVolume(proxied, volume));
+  });
+
+  it("is given to nobody from a volume that a version had which kept everything at its root", async () => {
+    const volume = mkdtempSync(join(stage.dir, "volume-"));
+    await withdraw((proxied) => {
+      const config = onVolume(proxied, volume);
+      return proxied.credentials === undefined ? config : config.replace(`"${volume}/private"`, `"${volume}"`);
+    });
   });
 
   describe("in a bucket (moto)", () => {

@@ -7,7 +7,7 @@ import { createServer as createTcpServer, type Server, type Socket } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { distributionConfig } from "../../core/cacheregistry/distribution.ts";
+import { DATA_DIRECTORY, distributionConfig } from "../../core/cacheregistry/distribution.ts";
 import { issueAuthority, issueServing } from "../../core/certificates/issue.ts";
 import { CA_CERT, CA_KEY, readMaterial } from "../../core/certificates/material.ts";
 import { freePort } from "../../hack/testcluster/controlplane.ts";
@@ -244,7 +244,7 @@ describe("The configuration of the proxy, read by CNCF distribution", function (
       const moved = rendered
         .replace('addr: ":5000"', `addr: "127.0.0.1:${port}"`)
         .replace('addr: ":5001"', `addr: "127.0.0.1:${await freePort()}"`)
-        .replace('"/var/lib/registry"', JSON.stringify(join(dir, "data")));
+        .replace(`"${DATA_DIRECTORY}`, `"${join(dir, "data")}`);
       writeFileSync(join(dir, "config.yml"), moved);
       const binary = await ensureTool(settingsFrom(process.env), "registry");
       const child = spawn(binary, ["serve", join(dir, "config.yml")], {

@@ -41,8 +41,12 @@ const examined = (upstream: Upstream, kind: "reachable" | "unreachable"): Examin
 
 describe("content that is read with credentials", () => {
   const cases: readonly { name: string; storage: InClusterStorage; roots: readonly [string, string] }[] = [
-    { name: "a claim", storage: CLAIM, roots: ["/var/lib/registry", "/var/lib/registry/private"] },
-    { name: "the node's disk", storage: { emptyDir: {} }, roots: ["/var/lib/registry", "/var/lib/registry/private"] },
+    { name: "a claim", storage: CLAIM, roots: ["/var/lib/registry/open", "/var/lib/registry/private"] },
+    {
+      name: "the node's disk",
+      storage: { emptyDir: {} },
+      roots: ["/var/lib/registry/open", "/var/lib/registry/private"],
+    },
     {
       name: "S3",
       storage: { s3: { bucket: "b", region: "r", rootDirectory: "x" } },
@@ -66,7 +70,7 @@ describe("content that is read with credentials", () => {
 
   for (const [what, upstream, claim] of [
     ["with credentials", PRIVATE, `${NAME}-private`],
-    ["without", OPEN, NAME],
+    ["without", OPEN, `${NAME}-open`],
   ] as const) {
     it(`has a claim of its own, which the Pods ${what} mount`, () => {
       const manifests = objects(CLAIM, upstream);
@@ -93,4 +97,35 @@ describe("content that is read with credentials", () => {
       expect(changes(gateway, kept).remove.map(manifestKey)).to.deep.equal([]);
     });
   }
+
+  describe("and was stored by a version that had one claim for everything", () => {
+    /** As that version left it: private content at the root of a claim that is called as all the proxy's objects are. */
+    const old = live(objects(CLAIM, PRIVATE)).map((one) =>
+      one.kind === "PersistentVolumeClaim" ? { ...one, metadata: { ...one.metadata, name: NAME } } : one,
+    );
+
+    for (const [what, upstream] of [
+      ["stays private", PRIVATE],
+      ["is open now", OPEN],
+    ] as const) {
+      it(`goes with that claim, which nobody mounts, where its upstream ${what}`, () => {
+        const { apply, remove } = changes(
+          objects(CLAIM, upstream),
+          removable(old, "main", [examined(upstream, "reachable")], true),
+        );
+        expect(remove.map(manifestKey)).to.deep.equal([`PersistentVolumeClaim/${NAME}`]);
+        const deployments = objects(CLAIM, upstream).filter(({ kind }) => kind === "Deployment");
+        expect(JSON.stringify(deployments)).to.not.contain(`"claimName":"${NAME}"`);
+        expect(claims(apply)).to.have.lengthOf(1).and.not.include(NAME);
+      });
+
+      it(`stays with it while its upstream, which ${what}, does not answer`, () => {
+        const gateway = objects(CLAIM, upstream).filter(({ metadata }) => !metadata.name.startsWith(NAME));
+        const kept = removable(old, "main", [examined(upstream, "unreachable")], true);
+        const { apply, remove } = changes(gateway, kept);
+        expect(remove.map(manifestKey)).to.deep.equal([]);
+        expect(claims(apply)).to.deep.equal([]);
+      });
+    }
+  });
 });

@@ -127,8 +127,12 @@ describe("desired objects", () => {
   it("are a proxy per upstream and one gateway", () => {
     const keys = desired([HUB, { host: "quay.io", plainHTTP: false }]).map(manifestKey);
     const quay = backendName("main", "quay.io");
-    const per = (name: string) =>
-      ["Secret", "PersistentVolumeClaim", "Service", "Deployment"].map((kind) => `${kind}/${name}`);
+    const per = (name: string) => [
+      `PersistentVolumeClaim/${name}-open`,
+      `Secret/${name}`,
+      `Service/${name}`,
+      `Deployment/${name}`,
+    ];
     const front = ["Service", "Deployment", "PodDisruptionBudget", "NetworkPolicy"].map((kind) => `${kind}/${gateway}`);
     expect(keys).to.have.members([...per(backend), ...per(quay), ...front]);
   });
