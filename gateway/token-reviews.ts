@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import type { Clock } from "../adapters/clock.ts";
 import type { KubeClient, KubeObject, Resource } from "../adapters/kube/types.ts";
 import { Shared } from "../adapters/shared.ts";
@@ -13,6 +12,7 @@ import {
   readClaims,
   type UncheckedClaims,
 } from "../core/gateway/tokens.ts";
+import { hashKey } from "../core/hashkey.ts";
 import { Slots } from "../core/slots.ts";
 
 /** authentication.k8s.io/v1: an answer, never an object that is kept. */
@@ -72,9 +72,7 @@ export class TokenReviews {
     if (audience === undefined || claims === undefined) return refused(tokenRefused(policy));
     const objection = objectionTo(claims, audience, policy);
     if (objection !== undefined) return refused(objection);
-    const key = createHash("sha256")
-      .update(JSON.stringify([audience, token]))
-      .digest("base64");
+    const key = hashKey([audience, token]);
     const { value } = await this.#reviews.get(key, AbortSignal.timeout(DEADLINE_MS), async (signal) =>
       this.#slots.run(async () => await this.#review(token, audience, claims, signal)),
     );

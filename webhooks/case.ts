@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import type { Log } from "../adapters/telemetry/log.ts";
 import type { AdmissionConfig } from "../core/admission/config.ts";
 import {
@@ -12,6 +11,7 @@ import { type CacheContext, isCurrent } from "../core/cache/freshness.ts";
 import { contentsKey, type SealedRecords } from "../core/cache/record.ts";
 import type { RefusalReason, Sealer } from "../core/cache/seal.ts";
 import type { CacheNames } from "../core/cachenames/types.ts";
+import { hashKey } from "../core/hashkey.ts";
 import { fieldsOf } from "../core/json.ts";
 import type { CompiledPolicy, Keychain } from "../core/policy/types.ts";
 import { joinKeychains } from "../core/registry/keychain.ts";
@@ -46,8 +46,7 @@ export interface PullIdentity {
 
 /** A hash: the names are as long and as many as their author likes, and stand in keys. They count once each, in their order, as they are read. */
 function credentialScope({ namespace, serviceAccountName, imagePullSecrets }: PullIdentity): string {
-  const names = JSON.stringify([namespace, serviceAccountName, [...new Set(imagePullSecrets)]]);
-  return createHash("sha256").update(names).digest("hex");
+  return hashKey([namespace, serviceAccountName, [...new Set(imagePullSecrets)]]);
 }
 
 /** Reads credentials from the API server; called only when a registry has to be asked. */

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import type { Clock } from "../adapters/clock.ts";
 import type { EventRecorder } from "../adapters/kube/events.ts";
@@ -9,6 +8,7 @@ import type { Conclusion, JudgedImage } from "../core/admission/conclude.ts";
 import { type AdmissionRequest, controllerOwner } from "../core/admission/request.ts";
 import { type Violation, violations } from "../core/admission/violations.ts";
 import { messageOf } from "../core/errors.ts";
+import { hashKey } from "../core/hashkey.ts";
 import { type Fields, fieldsOf } from "../core/json.ts";
 import { isApiVersion, isKindName, isNamespaceName, isObjectName, isUid, NAME_LIMIT } from "../core/objectnames.ts";
 
@@ -91,8 +91,7 @@ export class Denials {
 
   #tell(regarding: KubeObject, { reason, policy, note }: Violation): void {
     const { kind, metadata } = regarding;
-    const names = JSON.stringify([kind, metadata.namespace, metadata.name, metadata.uid, reason, policy]);
-    const key = createHash("sha256").update(names).digest("base64");
+    const key = hashKey([kind, metadata.namespace, metadata.name, metadata.uid, reason, policy]);
     if (this.#told.has(key) || !this.#budget.take()) return;
     this.#told.set(key, true);
     this.#options.events.record({ regarding, type: "Warning", reason, action: "Admit", note });

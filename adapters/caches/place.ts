@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hashKey } from "../../core/hashkey.ts";
 import type { Credentials, Keychain } from "../../core/policy/types.ts";
 import type { PullSecret } from "../../core/registry/docker-config.ts";
 import { ANONYMOUS } from "../../core/registry/keychain.ts";
@@ -30,9 +30,7 @@ export type CacheAccessErrorCode = "CACHE_CREDENTIALS" | "CACHE_TRUST" | "CACHE_
 
 /** The same text for the same way of connecting, and another for any other. */
 export function wayOf({ host, plainHTTP, ca, caAlone, serverName }: Connection): string {
-  return createHash("sha256")
-    .update(JSON.stringify([host, plainHTTP, ca ?? "", caAlone === true, serverName ?? ""]))
-    .digest("base64");
+  return hashKey([host, plainHTTP, ca ?? "", caAlone === true, serverName ?? ""]);
 }
 
 /** A keychain of one user, for one host alone; of nobody without credentials. */

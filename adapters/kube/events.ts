@@ -1,7 +1,8 @@
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import { backoffMs, RECONNECT } from "../../core/backoff.ts";
 import { messageOf } from "../../core/errors.ts";
+import { hashKey } from "../../core/hashkey.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import { startDeadline } from "../deadline.ts";
 import type { Log } from "../telemetry/log.ts";
@@ -69,8 +70,6 @@ function referenceTo({ apiVersion, kind, metadata }: KubeObject): KubeObject {
   };
 }
 
-const hashed = (parts: readonly unknown[]) => createHash("sha256").update(JSON.stringify(parts)).digest("base64");
-
 function cutBytes(text: string, limit: number): string {
   const bytes = Buffer.from(text);
   if (bytes.length <= limit) return text;
@@ -110,7 +109,7 @@ export class EventRecorder {
     const note = cutBytes(whole, NOTE_BYTES);
     const about = { regarding, type, reason, action, note };
     const which = [regarding.kind, uid ?? [namespace, name]];
-    const key = hashed([which, type, reason, action, note]);
+    const key = hashKey([which, type, reason, action, note]);
     const now = this.#clock.now();
     const known = this.#series.get(key);
     const series = known ?? {
@@ -124,7 +123,7 @@ export class EventRecorder {
     series.count += 1;
     series.lastAt = now;
     this.#series.set(key, series);
-    if (this.#pending.has(series) || !this.#allowed(hashed(which))) return;
+    if (this.#pending.has(series) || !this.#allowed(hashKey(which))) return;
     if (this.#pending.size >= PENDING_LIMIT) {
       this.#options.log.warn("event dropped, too many wait to be written", {
         reason,
@@ -220,14 +219,7 @@ export class EventRecorder {
       reason,
       type,
       note,
-      regarding: {
-        apiVersion: regarding.apiVersion,
-        kind: regarding.kind,
-        name: metadata.name,
-        ...(metadata.namespace === undefined ? {} : { namespace: metadata.namespace }),
-        ...(metadata.uid === undefined ? {} : { uid: metadata.uid }),
-        ...(metadata.resourceVersion === undefined ? {} : { resourceVersion: metadata.resourceVersion }),
-      },
+      regarding: { apiVersion: regarding.apiVersion, kind: regarding.kind, ...metadata }, // as `referenceTo` has cut it
       ...(count < 2 ? {} : { series: { count, lastObservedTime: microTime(lastAt) } }),
     };
   }

@@ -1,7 +1,7 @@
-import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import type { RequestOptions } from "node:https";
 import { Agent, type Dispatcher, ProxyAgent } from "undici";
+import { hashKey } from "../../core/hashkey.ts";
 import { isFields, stringField } from "../../core/json.ts";
 import type { Clock } from "../clock.ts";
 import type { KubeAccess } from "./access.ts";
@@ -106,9 +106,7 @@ export class Sessions {
     const tls = Object.fromEntries(
       Object.entries({ ca, cert, key, servername, rejectUnauthorized }).filter(([, value]) => value !== undefined),
     );
-    const fingerprint = createHash("sha256")
-      .update(JSON.stringify([server, proxy, tls]))
-      .digest("hex");
+    const fingerprint = hashKey([server, proxy, tls]);
     if (this.#dispatcher?.fingerprint === fingerprint) return this.#dispatcher.value;
     // HTTP/1.1 on purpose: watches and calls on connections of their own, so that one stalled stream delays nothing else.
     const common = { allowH2: false, keepAliveTimeout: IDLE_MS, connectTimeout: CONNECT_TIMEOUT_MS };

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hashKey } from "../../core/hashkey.ts";
 import { fieldsOf, parseJson } from "../../core/json.ts";
 import type { Credentials } from "../../core/policy/types.ts";
 import type { UsableChallenge } from "../../core/registry/challenge.ts";
@@ -40,9 +40,7 @@ export function basic({ username, password }: Credentials): string {
 
 /** A name for credentials that can be a key in memory without being them. */
 export function fingerprint(credentials: readonly Credentials[]): string {
-  return createHash("sha256")
-    .update(JSON.stringify(credentials.map(({ username, password }) => [username, password])))
-    .digest("base64");
+  return hashKey(credentials.map(({ username, password }) => [username, password]));
 }
 
 function parseToken(target: Target, answer: Answer): Token {

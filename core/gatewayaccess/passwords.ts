@@ -1,4 +1,5 @@
 import { createHash, type ScryptOptions, scrypt, timingSafeEqual } from "node:crypto";
+import { hashKey } from "../hashkey.ts";
 import type { ClientUser } from "./types.ts";
 
 // RFC 7914 section 2 for interactive use: 16 MiB and some 40 ms for each guess.
@@ -32,9 +33,7 @@ export class PasswordHashes {
 
   /** The scrypt hash of `password` with `salt`, both base64. */
   async of(password: string, salt: string): Promise<string> {
-    const key = createHash("sha256")
-      .update(JSON.stringify([salt, password]))
-      .digest("base64");
+    const key = hashKey([salt, password]);
     const known = this.#known.get(key);
     if (known !== undefined) return known;
     const hash = (await derive(password, Buffer.from(salt, "base64"))).toString("base64");

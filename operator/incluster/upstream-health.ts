@@ -1,6 +1,6 @@
-import { createHash } from "node:crypto";
 import type { Clock } from "../../adapters/clock.ts";
 import type { Upstream } from "../../core/cacheregistry/types.ts";
+import { hashKey } from "../../core/hashkey.ts";
 import type { UpstreamHealth } from "./upstream-probe.ts";
 
 export interface UpstreamHealthOptions {
@@ -26,9 +26,7 @@ const REMEMBERED = 10_000;
 
 function identity(upstream: Upstream): string {
   const { host, plainHTTP, caBundle, credentials } = upstream;
-  return createHash("sha256")
-    .update(JSON.stringify([host, plainHTTP, caBundle, credentials?.username, credentials?.password]))
-    .digest("base64");
+  return hashKey([host, plainHTTP, caBundle, credentials?.username, credentials?.password]);
 }
 
 /**

@@ -41,7 +41,7 @@ export interface EndpointLook {
 }
 
 /** How long Harbor may wait for upstreams on Entrepot's behalf. */
-export interface Patience {
+export interface AskingLimits {
   /** Milliseconds for one upstream, all calls together. */
   readonly upstreamMs: number;
   /** After so many milliseconds a look at all upstreams begins with no further one. */
@@ -51,18 +51,18 @@ export interface Patience {
 }
 
 /** Listing, looking and the last upstream begun stay together below the two minutes that one reconcile has. */
-const PATIENCE: Patience = { upstreamMs: 15_000, lookMs: 40_000, silentMs: 60_000 };
+const LIMITS: AskingLimits = { upstreamMs: 15_000, lookMs: 40_000, silentMs: 60_000 };
 const WIDTH = 4; // of the connections in harbor-http.ts; the others are for rules
 
 /** Keeps the registry endpoints of Harbor as the upstreams of CacheRegistries declare them. Of an endpoint that bears another's mark, or none, it says so. */
 export class HarborEndpoints {
   readonly #context: Pick<ProductContext, "namespace" | "secrets" | "clock">;
-  readonly #patience: Patience;
+  readonly #limits: AskingLimits;
   readonly #asked: AskedUpstreams;
 
-  constructor(context: Pick<ProductContext, "namespace" | "secrets" | "clock">, patience: Partial<Patience> = {}) {
+  constructor(context: Pick<ProductContext, "namespace" | "secrets" | "clock">, limits: Partial<AskingLimits> = {}) {
     this.#context = context;
-    this.#patience = { ...PATIENCE, ...patience };
+    this.#limits = { ...LIMITS, ...limits };
     this.#asked = new AskedUpstreams(context.clock);
   }
 
@@ -73,7 +73,7 @@ export class HarborEndpoints {
    */
   async ensureAll(look: EndpointLook, hosts: readonly string[]): Promise<readonly EndpointState[]> {
     const { clock } = this.#context;
-    const untilMs = clock.monotonicMs() + this.#patience.lookMs;
+    const untilMs = clock.monotonicMs() + this.#limits.lookMs;
     const states = new Map<string, EndpointState>();
     await inParallel(this.#asked.inTurn(look.registry, hosts), WIDTH, async (host) => {
       const instead = clock.monotonicMs() < untilMs ? undefined : this.#asked.kept(look.registry, host);
@@ -84,7 +84,7 @@ export class HarborEndpoints {
 
   /** As `ensureAll`, for one host on behalf of a rule: an upstream that has just kept Harbor waiting is not asked for every rule. */
   async ensure(look: EndpointLook, host: string): Promise<EndpointState> {
-    const isSilent = this.#asked.wasSilentWithin(look.registry, host, this.#patience.silentMs);
+    const isSilent = this.#asked.wasSilentWithin(look.registry, host, this.#limits.silentMs);
     return await this.#ensure(look, host, isSilent ? silent(host) : undefined);
   }
 
@@ -114,7 +114,7 @@ export class HarborEndpoints {
     }
     const known = { ...state, ...(found !== undefined && { id: found.id }) };
     if (instead !== undefined) return { ...known, ...instead };
-    using budget = startDeadline(this.#patience.upstreamMs, signal);
+    using budget = startDeadline(this.#limits.upstreamMs, signal);
     try {
       const { id, ...verdict } = await this.#ask(api, host, wanted, found, budget.signal);
       this.#asked.note(registry, host, verdict);

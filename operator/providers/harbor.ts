@@ -12,7 +12,7 @@ import { ENDPOINT_PREFIX, endpointName, ownerOf } from "../../core/product/harbo
 import type { RemoteRule } from "../../core/product/step.ts";
 import { shortlist } from "../../core/shortlist.ts";
 import { type CacheRegistryObject, REASON, type Reason } from "../../crds/index.ts";
-import { HarborEndpoints, type Patience } from "./harbor-endpoints.ts";
+import { type AskingLimits, HarborEndpoints } from "./harbor-endpoints.ts";
 import { registryOutcome } from "./harbor-outcome.ts";
 import { correctProject, finishProject, purgeProject, storageOf } from "./harbor-project.ts";
 import { type HarborGateOptions, HarborSessions, harborOf } from "./harbor-session.ts";
@@ -41,9 +41,9 @@ export class HarborProduct implements RegistryProduct {
   /** Registry and host → id of their endpoint, as last seen; saves a call for each rule, and is believed only where it fits. */
   readonly #endpointIds = new Map<string, number>();
 
-  constructor(context: ProductContext, gate: HarborGateOptions = {}, patience: Partial<Patience> = {}) {
+  constructor(context: ProductContext, gate: HarborGateOptions = {}, limits: Partial<AskingLimits> = {}) {
     this.#sessions = new HarborSessions(context, gate);
-    this.#endpoints = new HarborEndpoints(context, patience);
+    this.#endpoints = new HarborEndpoints(context, limits);
   }
 
   pullHost(registry: CacheRegistryObject): string {

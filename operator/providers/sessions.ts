@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hashKey } from "../../core/hashkey.ts";
 
 /**
  * Clients of registry products, one for each CacheRegistry, opened when it is first needed and again when what it was opened with
@@ -9,7 +9,7 @@ export class Sessions<T> {
 
   /** `from` is everything that the session depends on. It may hold secrets: only its hash is kept. */
   async of(registry: string, from: unknown, open: () => Promise<T>): Promise<T> {
-    const key = createHash("sha256").update(JSON.stringify(from)).digest("base64");
+    const key = hashKey(from);
     const known = this.#open.get(registry);
     if (known?.key === key) return await known.session;
     const session = open();

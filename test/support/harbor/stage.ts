@@ -5,7 +5,7 @@ import { normaliseHost } from "../../../core/image/reference.ts";
 import { decideStep, type RemoteIdentity, type RemoteRule, type Step } from "../../../core/product/step.ts";
 import type { CacheRegistryObject, CacheRuleObject, Upstream } from "../../../crds/index.ts";
 import { HarborProduct } from "../../../operator/providers/harbor.ts";
-import type { Patience } from "../../../operator/providers/harbor-endpoints.ts";
+import type { AskingLimits } from "../../../operator/providers/harbor-endpoints.ts";
 import type { HarborGateOptions } from "../../../operator/providers/harbor-session.ts";
 import type { ProductContext, RuleRequest, WantedUpstream } from "../../../operator/providers/provider.ts";
 import type { SecretObject } from "../../../operator/resources.ts";
@@ -37,12 +37,12 @@ export class HarborStage {
   uid = "0d5b7c1e-0000-4000-8000-000000000001";
   product: HarborProduct;
   readonly #gate: HarborGateOptions;
-  readonly #patience: Partial<Patience>;
+  readonly #limits: Partial<AskingLimits>;
   readonly #known = new Map<string, RemoteIdentity>();
 
-  constructor(harbor: FakeHarbor, gate: HarborGateOptions = {}, patience: Partial<Patience> = {}) {
+  constructor(harbor: FakeHarbor, gate: HarborGateOptions = {}, limits: Partial<AskingLimits> = {}) {
     this.harbor = harbor;
-    this.#patience = patience;
+    this.#limits = limits;
     this.#gate = { ...GATE, ...gate };
     this.put(basicAuth(SIGN_IN, harbor.username, harbor.password));
     this.product = this.#product();
@@ -147,7 +147,7 @@ export class HarborStage {
       clock: systemClock,
       log: SILENT,
     };
-    return new HarborProduct(context, this.#gate, this.#patience);
+    return new HarborProduct(context, this.#gate, this.#limits);
   }
 }
 
