@@ -4,7 +4,7 @@ import { backendName } from "../../core/cacheregistry/names.ts";
 import { objectStorageDriver } from "../../core/cacheregistry/storage.ts";
 import type { InClusterSpec, StorageCredentials, Upstream } from "../../core/cacheregistry/types.ts";
 import { eventually } from "../support/kube.ts";
-import { startBucketServer, type TestBucketServer } from "../support/moto.ts";
+import { requireBuckets, type TestBucketServer } from "../support/moto.ts";
 import { ProxyStage, pull, pushImage, rendered as renderedFor, stop } from "./cache-storage-harness.ts";
 
 const CREDENTIALS: StorageCredentials = {
@@ -21,12 +21,7 @@ describe("the cache on S3 (moto)", function () {
 
   before(async function () {
     this.timeout(0);
-    const started = await startBucketServer();
-    if (started === undefined) {
-      console.log("      skipped: no S3-compatible server here (python3 with pip, and the packages of moto)");
-      this.skip();
-    }
-    buckets = started;
+    buckets = await requireBuckets(this);
     await buckets.createBucket(BUCKET);
     stage = await ProxyStage.open();
   });

@@ -5,7 +5,7 @@ import { DATA_DIRECTORY } from "../../core/cacheregistry/distribution.ts";
 import type { InClusterSpec, StorageCredentials, Upstream } from "../../core/cacheregistry/types.ts";
 import { PRIVATE_HEADER } from "../../core/gatewayaccess/names.ts";
 import { OCI_MANIFEST } from "../../core/registry/media-types.ts";
-import { startBucketServer, type TestBucketServer } from "../support/moto.ts";
+import { requireBuckets, type TestBucketServer } from "../support/moto.ts";
 import { type Image, ProxyStage, pull, pushImage, type RunningProxy, rendered, stop } from "./cache-storage-harness.ts";
 
 const KEY: StorageCredentials = { kind: "s3", accessKeyId: "AKIAEXAMPLE", secretAccessKey: "example" };
@@ -81,12 +81,7 @@ describe("what was cached with credentials that are taken away", function () {
 
     before(async function () {
       this.timeout(0);
-      const started = await startBucketServer();
-      if (started === undefined) {
-        console.log("      skipped: no S3-compatible server here (python3 with pip, and the packages of moto)");
-        this.skip();
-      }
-      buckets = started;
+      buckets = await requireBuckets(this);
       await buckets.createBucket("cached");
     });
     after(() => buckets?.stop());

@@ -75,8 +75,18 @@ async function ended(child: ChildProcess): Promise<void> {
   await exit;
 }
 
-/** Starts moto; installs it first if this machine has none yet, so call it in `before` with `this.timeout(0)`. Undefined where it can't be had. */
-export async function startBucketServer(): Promise<TestBucketServer | undefined> {
+/**
+ * Starts moto; installs it first if this machine has none yet, so call it in `before` with `this.timeout(0)`. Where it can't be had the running
+ * suite is skipped, with a word.
+ */
+export async function requireBuckets(context: Mocha.Context): Promise<TestBucketServer> {
+  const started = await startBucketServer();
+  if (started !== undefined) return started;
+  console.log("      skipped: no S3-compatible server here (python3 with pip, and the packages of moto)");
+  return context.skip();
+}
+
+async function startBucketServer(): Promise<TestBucketServer | undefined> {
   const folder = await ensureMoto();
   if (folder === undefined) return undefined;
   const child = spawn("python3", ["-m", "moto.server", "-H", "127.0.0.1", "-p", "0"], {

@@ -2,11 +2,11 @@ import { expect } from "chai";
 import { durationMs } from "../../core/duration.ts";
 import type { CacheRegistryObject } from "../../crds/index.ts";
 import { Patience } from "../../operator/providers/patience.ts";
-import { ProductProvider } from "../../operator/providers/product.ts";
 import { driftMs } from "../../operator/providers/remote.ts";
 import { FakeClock } from "../support/fake-clock.ts";
-import { SimulatedCluster } from "../support/simulated-cluster.ts";
-import { type Fault, SimulatedProduct } from "../support/simulated-product.ts";
+import type { SimulatedCluster } from "../support/simulated-cluster.ts";
+import type { Fault } from "../support/simulated-product.ts";
+import { withRestedCluster } from "../support/simulated-registry.ts";
 
 const MINUTE = 60;
 const object = (name: string, uid = name) => ({ metadata: { name, uid } }) as CacheRegistryObject;
@@ -56,18 +56,6 @@ describe("a CacheRegistry's drift interval", () => {
 });
 
 describe("a CacheRegistry and its product", () => {
-  async function withCluster(work: (cluster: SimulatedCluster, product: SimulatedProduct) => Promise<void>) {
-    const product = new SimulatedProduct();
-    const cluster = new SimulatedCluster(new ProductProvider(product));
-    cluster.applyRegistry("main", {});
-    await cluster.advance(1);
-    try {
-      await work(cluster, product);
-    } finally {
-      await cluster.stop();
-    }
-  }
-
   const ready = (cluster: SimulatedCluster) => {
     const found = cluster.registry("main")?.status?.conditions?.find(({ type }) => type === "Ready");
     return `${found?.status} ${found?.reason}`;
@@ -75,7 +63,7 @@ describe("a CacheRegistry and its product", () => {
   const fault = (fault: Fault, times: number) => Array.from({ length: times }, () => fault);
 
   it("is waited for from its first attempt, though the deletion waited longer for the rules", async () => {
-    await withCluster(async (cluster, product) => {
+    await withRestedCluster(async (cluster, product) => {
       cluster.applyRule("last");
       await cluster.advance(10);
       cluster.deleteRegistry("main");
@@ -95,7 +83,7 @@ describe("a CacheRegistry and its product", () => {
   });
 
   it("is given up after ten minutes of that, with a word about what stays", async () => {
-    await withCluster(async (cluster, product) => {
+    await withRestedCluster(async (cluster, product) => {
       product.faultsOfWithdraw.push(...fault("unavailable", 10_000));
       cluster.deleteRegistry("main");
       await cluster.advance(9 * MINUTE);
@@ -107,7 +95,7 @@ describe("a CacheRegistry and its product", () => {
   });
 
   it("says that the product does not answer, also when that asks to be left alone meanwhile", async () => {
-    await withCluster(async (cluster, product) => {
+    await withRestedCluster(async (cluster, product) => {
       expect(ready(cluster)).to.equal("True Ready");
       product.faults.push(...fault("unavailable-for-now", 1));
       await cluster.advance(11 * MINUTE);
@@ -117,7 +105,7 @@ describe("a CacheRegistry and its product", () => {
   });
 
   it("keeps quiet about a product that is throttled for a moment, and not for longer", async () => {
-    await withCluster(async (cluster, product) => {
+    await withRestedCluster(async (cluster, product) => {
       product.faults.push("throttled");
       await cluster.advance(20 * MINUTE);
       expect(product.faults).to.deep.equal([]);

@@ -1,25 +1,12 @@
 import { expect } from "chai";
 import fc from "fast-check";
-import { ProductProvider } from "../../operator/providers/product.ts";
 import type { RenderedRegistry } from "../../operator/providers/provider.ts";
 import { RenderedProvider } from "../../operator/providers/rendered.ts";
 import { SimulatedCluster } from "../support/simulated-cluster.ts";
-import { type Fault, SimulatedProduct } from "../support/simulated-product.ts";
+import type { Fault } from "../support/simulated-product.ts";
+import { withCluster } from "../support/simulated-registry.ts";
 
 const HOUR = 3_600;
-
-async function withCluster(
-  use: (cluster: SimulatedCluster, product: SimulatedProduct) => Promise<void>,
-): Promise<void> {
-  const product = new SimulatedProduct();
-  const cluster = new SimulatedCluster(new ProductProvider(product));
-  try {
-    cluster.applyRegistry("main", {});
-    await use(cluster, product);
-  } finally {
-    await cluster.stop();
-  }
-}
 
 /** Seconds in which everything comes to rest, the longest back-off included. */
 const REST = 2 * HOUR;

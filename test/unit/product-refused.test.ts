@@ -4,34 +4,11 @@ import { parseMapping } from "../../core/cacherule/mapping.ts";
 import { NothingMade } from "../../operator/providers/attempts.ts";
 import { ProductProvider } from "../../operator/providers/product.ts";
 import type { RuleRequest } from "../../operator/providers/provider.ts";
-import { SimulatedCluster } from "../support/simulated-cluster.ts";
 import { type Fault, SimulatedProduct } from "../support/simulated-product.ts";
+import { withRestedCluster } from "../support/simulated-registry.ts";
 
 const HOUR = 3_600;
 const DEFINITE: readonly Fault[] = ["refused", "forbidden", "unauthenticated"];
-
-async function withCluster(
-  use: (
-    cluster: SimulatedCluster,
-    product: SimulatedProduct,
-    restart: () => Promise<SimulatedCluster>,
-  ) => Promise<void>,
-): Promise<void> {
-  const product = new SimulatedProduct();
-  let cluster = new SimulatedCluster(new ProductProvider(product));
-  const restart = async (): Promise<SimulatedCluster> => {
-    await cluster.stop();
-    cluster = new SimulatedCluster(new ProductProvider(product), cluster);
-    return cluster;
-  };
-  try {
-    cluster.applyRegistry("main", {});
-    await cluster.advance(10);
-    await use(cluster, product, restart);
-  } finally {
-    await cluster.stop();
-  }
-}
 
 function always(fault: Fault): Fault[] {
   return Array.from({ length: 10_000 }, () => fault);
@@ -66,7 +43,7 @@ function announced(name: string): RuleRequest {
 describe("rules that a registry product refuses to make (simulated)", () => {
   for (const fault of DEFINITE) {
     it(`are nobody's when another makes the same afterwards (${fault})`, async () => {
-      await withCluster(async (cluster, product) => {
+      await withRestedCluster(async (cluster, product) => {
         product.faultsOfCreate.push(...always(fault));
         cluster.applyRule("same", { adoptionPolicy: "Never" });
         await cluster.advance(HOUR);
@@ -85,7 +62,7 @@ describe("rules that a registry product refuses to make (simulated)", () => {
   }
 
   it("are nobody's after a restart either", async () => {
-    await withCluster(async (cluster, product, restart) => {
+    await withRestedCluster(async (cluster, product, restart) => {
       product.faultsOfCreate.push(...always("refused"));
       cluster.applyRule("same", { adoptionPolicy: "Never" });
       await cluster.advance(HOUR);
@@ -97,7 +74,7 @@ describe("rules that a registry product refuses to make (simulated)", () => {
   });
 
   it("are left alone when the CacheRule is deleted before anybody looked again", async () => {
-    await withCluster(async (cluster, product) => {
+    await withRestedCluster(async (cluster, product) => {
       product.faultsOfCreate.push(...always("refused"));
       cluster.applyRule("same");
       await cluster.advance(60);
@@ -110,7 +87,7 @@ describe("rules that a registry product refuses to make (simulated)", () => {
 
   it("cost no status at rest and few attempts, and say why", async () => {
     for (const fault of DEFINITE) {
-      await withCluster(async (cluster, product) => {
+      await withRestedCluster(async (cluster, product) => {
         product.faultsOfCreate.push(...always(fault));
         cluster.applyRule("never");
         await cluster.advance(HOUR);
@@ -134,7 +111,7 @@ describe("rules that a registry product refuses to make (simulated)", () => {
       ["lost-response"],
     ];
     for (const faults of histories) {
-      await withCluster(async (cluster, product) => {
+      await withRestedCluster(async (cluster, product) => {
         product.faultsOfCreate.push(...faults);
         cluster.applyRule("late", { adoptionPolicy: "Never" });
         await cluster.advance(HOUR);
@@ -149,7 +126,7 @@ describe("rules that a registry product refuses to make (simulated)", () => {
   });
 
   it("stay announced where the refusal came after they were made", async () => {
-    await withCluster(async (cluster, product) => {
+    await withRestedCluster(async (cluster, product) => {
       product.faultsOfCreate.push("refused-after");
       cluster.applyRule("half", { adoptionPolicy: "Never" });
       await cluster.advance(HOUR);
@@ -159,7 +136,7 @@ describe("rules that a registry product refuses to make (simulated)", () => {
   });
 
   it("stay announced where nobody can look whether they were made", async () => {
-    await withCluster(async (cluster, product) => {
+    await withRestedCluster(async (cluster, product) => {
       product.faultsOfCreate.push("refused-after");
       product.faultsAfterCreate.push("unavailable");
       cluster.applyRule("half", { adoptionPolicy: "Never" });
@@ -194,7 +171,7 @@ describe("rules that a registry product refuses to make (simulated)", () => {
     );
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 20 }), async (steps) => {
-        await withCluster(async (first, product, restart) => {
+        await withRestedCluster(async (first, product, restart) => {
           let cluster = first;
           let isForgetful = false;
           for (const one of steps) {

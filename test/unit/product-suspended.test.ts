@@ -2,22 +2,8 @@ import { expect } from "chai";
 import { parseMapping } from "../../core/cacherule/mapping.ts";
 import type { CacheRuleObject, Provider } from "../../crds/index.ts";
 import { decideRuleStatus } from "../../operator/cacherule/decide.ts";
-import { ProductProvider } from "../../operator/providers/product.ts";
-import { SimulatedCluster } from "../support/simulated-cluster.ts";
-import { SimulatedProduct } from "../support/simulated-product.ts";
-
-async function withCluster(
-  use: (cluster: SimulatedCluster, product: SimulatedProduct) => Promise<void>,
-): Promise<void> {
-  const product = new SimulatedProduct();
-  const cluster = new SimulatedCluster(new ProductProvider(product));
-  try {
-    cluster.applyRegistry("main", {});
-    await use(cluster, product);
-  } finally {
-    await cluster.stop();
-  }
-}
+import type { SimulatedCluster } from "../support/simulated-cluster.ts";
+import { withCluster } from "../support/simulated-registry.ts";
 
 function readyMessage(cluster: SimulatedCluster, rule: string): string | undefined {
   return cluster.rule(rule)?.status?.conditions?.find(({ type }) => type === "Ready")?.message;
